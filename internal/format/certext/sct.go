@@ -90,7 +90,7 @@ func ParseSCTList(ext []byte) ([]SCT, error) {
 			return nil, fmt.Errorf("SCT list: SCT %d: malformed or empty", i)
 		}
 		if item[0] != 0 {
-			continue // "clients … SHOULD ignore … versions they do not understand"
+			continue // "skipping over new SCTs whose versions they don't understand"
 		}
 		sct, err := parseSCT(item)
 		if err != nil {
