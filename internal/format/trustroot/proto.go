@@ -193,6 +193,9 @@ func windowFromProto(msg *common.TimeRange) Window {
 	}
 	if msg.GetEnd() != nil {
 		w.End = msg.GetEnd().AsTime()
+		if w.End.IsZero() { // an end in the year 1 is an end all the same
+			w.End = w.End.Add(time.Nanosecond)
+		}
 	}
 	return w
 }
