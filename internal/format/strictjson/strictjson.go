@@ -86,7 +86,11 @@ func (v Value) Kind() Kind {
 }
 
 func (v Value) want(k Kind) error {
-	if got := v.Kind(); got != k {
+	got := v.Kind()
+	if got == Null && k != Null {
+		return fmt.Errorf("missing or null: expected %s", k)
+	}
+	if got != k {
 		return fmt.Errorf("expected %s, found %s", k, got)
 	}
 	return nil
