@@ -31,7 +31,6 @@ import (
 	"hallmark/internal/format/digest"
 	"hallmark/internal/format/dsse"
 	"hallmark/internal/format/logentry"
-	"hallmark/internal/format/strictjson"
 )
 
 // Caps on what [Parse] accepts. Sizes are in bytes.
@@ -124,9 +123,9 @@ func (b *Bundle) Signature() []byte {
 	return nil
 }
 
-// Parse reads a bundle by the rules of protojson: names in camelCase or
-// snake_case, unknown fields refused, as sigstore-go does. Beyond it, a name
-// twice, and nesting deeper than any bundle needs are errors.
+// Parse reads a bundle by the rules of protojson, as sigstore-go does: names in
+// camelCase or snake_case, exactly; unknown fields, a field twice, invalid UTF-8
+// and data after the bundle are errors.
 func Parse(data []byte) (*Bundle, error) {
 	b, err := parse(data)
 	if err != nil {
@@ -138,9 +137,6 @@ func Parse(data []byte) (*Bundle, error) {
 func parse(data []byte) (*Bundle, error) {
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("larger than %d bytes", MaxSize)
-	}
-	if _, err := strictjson.Parse(data); err != nil {
-		return nil, err
 	}
 	var pb bundlepb.Bundle
 	if err := protojson.Unmarshal(data, &pb); err != nil {

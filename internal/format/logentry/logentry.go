@@ -70,9 +70,6 @@ func Parse(tleJSON []byte) (*Entry, error) {
 	if len(tleJSON) > MaxSize {
 		return nil, fmt.Errorf("log entry: larger than %d bytes", MaxSize)
 	}
-	if _, err := strictjson.Parse(tleJSON); err != nil {
-		return nil, fmt.Errorf("log entry: %w", err)
-	}
 	var pb rekorpb.TransparencyLogEntry
 	if err := protojson.Unmarshal(tleJSON, &pb); err != nil {
 		return nil, fmt.Errorf("log entry: %w", err)
