@@ -48,9 +48,11 @@ type Config struct {
 	Signer note.Signer
 	// CTLayout selects static-ct-api's entry bundles (tile/data) in place of tile/entries.
 	CTLayout bool
-	// BatchSize and BatchAge bound a batch; zero means 1024 entries and 5 ms.
+	// BatchSize bounds a batch; zero means 1024 entries.
 	BatchSize uint
-	BatchAge  time.Duration
+	// BatchInterval is the least time between the starts of two batches; zero means 5 ms. An
+	// entry that comes later than that after the last batch is written at once.
+	BatchInterval time.Duration
 	// CheckpointInterval is the time between checkpoints; zero means [MinCheckpointInterval].
 	CheckpointInterval time.Duration
 	// RepublishInterval re-signs a checkpoint of a tree that has not grown; zero means never.
@@ -67,6 +69,7 @@ type Log struct {
 	shutdown func(context.Context) error
 	cancel   context.CancelFunc
 	reader   tessera.LogReader
+	batch    *batcher
 	pub      *publisher
 	cache    *tileCache
 }
@@ -79,8 +82,8 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if cfg.BatchSize == 0 {
 		cfg.BatchSize = 1024
 	}
-	if cfg.BatchAge == 0 {
-		cfg.BatchAge = 5 * time.Millisecond
+	if cfg.BatchInterval == 0 {
+		cfg.BatchInterval = 5 * time.Millisecond
 	}
 	if cfg.CheckpointInterval == 0 {
 		cfg.CheckpointInterval = MinCheckpointInterval
@@ -99,7 +102,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	}
 	opts := tessera.NewAppendOptions().
 		WithCheckpointSigner(watchedSigner{cfg.Signer, l.pub}).
-		WithBatching(cfg.BatchSize, cfg.BatchAge).
+		WithBatching(cfg.BatchSize, tesseraAge).
 		WithCheckpointInterval(cfg.CheckpointInterval).
 		WithCheckpointRepublishInterval(cfg.RepublishInterval)
 	if cfg.CTLayout {
@@ -117,6 +120,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		cancel()
 		return nil, err
 	}
+	l.batch = newBatcher(cfg.BatchInterval, int(cfg.BatchSize))
 	return l, nil
 }
 
@@ -142,20 +146,14 @@ func (l *Log) firstCheckpoint(ctx context.Context) error {
 // after an error other than [ErrClosed] the entry may or may not be in the tree.
 func (l *Log) Add(ctx context.Context, data []byte) func() (uint64, error) {
 	l.pub.checkClock()
-	return index(l.add(ctx, tessera.NewEntry(data)))
+	e := tessera.NewEntry(data)
+	return l.batch.add(func() tessera.IndexFuture { return l.add(context.WithoutCancel(ctx), e) })
 }
 
 // AddCT queues a static-ct-api entry; the log must have been opened with CTLayout.
 func (l *Log) AddCT(ctx context.Context, e *ctonly.Entry) func() (uint64, error) {
 	l.pub.checkClock()
-	return index(l.addCT(ctx, e))
-}
-
-func index(f tessera.IndexFuture) func() (uint64, error) {
-	return func() (uint64, error) {
-		i, err := f()
-		return i.Index, err
-	}
+	return l.batch.add(func() tessera.IndexFuture { return l.addCT(context.WithoutCancel(ctx), e) })
 }
 
 // IntegratedSize is the number of entries durably in the tree, published or not.
@@ -188,6 +186,7 @@ func (l *Log) Close(ctx context.Context) error {
 			time.Sleep(l.cfg.CheckpointInterval)
 		}
 	}()
+	l.batch.close()
 	err := l.shutdown(ctx)
 	stop()
 	if err == nil {

@@ -116,8 +116,6 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Log, error) {
 		Dir:               cfg.Dir,
 		Signer:            &noteSigner{origin: cfg.Origin, key: deps.Key, id: id, now: deps.Now},
 		CTLayout:          true,
-		BatchSize:         256,
-		BatchAge:          2 * time.Millisecond,
 		RepublishInterval: republishInterval,
 		Log:               deps.Log,
 	})
