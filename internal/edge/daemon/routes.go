@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"fmt"
+	"net/http"
+
+	"hallmark/internal/base/httpapi"
+)
+
+// routes is the one listener's map. No two services' paths collide, so every
+// service sees the paths its clients were written for.
+func (d *Daemon) routes() http.Handler {
+	mux := http.NewServeMux()
+	mount := func(endpoint string, h http.Handler, patterns ...string) {
+		wrapped := d.metrics.Wrap(endpoint, d.deps.Log, h)
+		for _, p := range patterns {
+			mux.Handle(p, wrapped)
+		}
+	}
+	mount("ca-sign", d.ca.Handler(), "/api/v2/signingCert", "/api/v1/signingCert")
+	mount("ca-info", d.ca.Handler(), "/api/v2/trustBundle", "/api/v2/configuration", "/api/v1/rootCert")
+	mount("log-write", d.log.Handler(), "/api/v2/log/entries")
+	mount("log-read", d.log.Handler(), "/api/v2/checkpoint", "/api/v2/tile/", "/shards/")
+	mount("log-search", d.log.Handler(), "/hallmark/v1/")
+	mount("timestamp", d.tsa.Handler(), "/api/v1/timestamp", "/api/v1/timestamp/certchain")
+	mount("ct", d.ct.Handler(), "/ct/")
+	mount("tuf", d.tuf.Handler(), "/tuf/")
+	if d.dev != nil {
+		mount("dev-issuer", d.dev.Handler(), devIssuerPath+"/")
+	}
+	mount("discovery", http.HandlerFunc(d.serveDiscovery), "GET /.well-known/hallmark.json")
+	mount("health", http.HandlerFunc(serveHealth), "GET /healthz")
+	mount("ready", http.HandlerFunc(d.serveReady), "GET /readyz")
+	mount("other", http.HandlerFunc(d.serveOther), "/")
+	return mux
+}
+
+func (d *Daemon) adminRoutes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", d.metrics.Handler())
+	mux.HandleFunc("GET /healthz", serveHealth)
+	mux.HandleFunc("GET /readyz", d.serveReady)
+	return mux
+}
+
+func serveHealth(w http.ResponseWriter, _ *http.Request) {
+	httpapi.WriteBody(w, http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
+}
+
+// serveReady says whether everything can be done that this instance is for,
+// and if not, what cannot.
+func (d *Daemon) serveReady(w http.ResponseWriter, _ *http.Request) {
+	if err := d.ready(); err != nil {
+		httpapi.Error(w, httpapi.Unavailable, "%v", err)
+		return
+	}
+	httpapi.WriteBody(w, http.StatusOK, "text/plain; charset=utf-8", []byte("ready\n"))
+}
+
+func (d *Daemon) ready() error {
+	now := d.deps.Now()
+	if role, at := d.tuf.Expiry().First(); !now.Before(at) {
+		return fmt.Errorf("TUF %s metadata expired at %s", role, at.UTC().Format("2006-01-02 15:04:05Z"))
+	}
+	return d.log.Ready()
+}
+
+func (d *Daemon) serveOther(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/" {
+		httpapi.Error(w, httpapi.NotFound, "no such path: GET /.well-known/hallmark.json lists what this instance serves")
+		return
+	}
+	note := ""
+	if d.manifest.Development {
+		note = " (DEV: development instance, trust nothing it signs)"
+	}
+	httpapi.WriteBody(w, http.StatusOK, "text/plain; charset=utf-8", fmt.Appendf(nil, "Hallmark at %s%s\n\n%s\n", d.URL(), note, d.TrustLines()))
+}
