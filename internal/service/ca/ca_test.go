@@ -319,17 +319,19 @@ func TestNewRefuses(t *testing.T) {
 		change func(*lab, *Config, *Deps)
 		want   string
 	}{
-		"no chain":          {func(_ *lab, _ *Config, d *Deps) { d.Chain = nil }, "0 certificates"},
-		"root alone":        {func(_ *lab, _ *Config, d *Deps) { d.Chain = d.Chain[1:] }, "1 certificates"},
-		"chain too long":    {func(_ *lab, _ *Config, d *Deps) { r := d.Chain[1]; d.Chain = append(d.Chain, r, r, r, r) }, "6 certificates"},
-		"root first":        {func(_ *lab, _ *Config, d *Deps) { d.Chain = []*x509.Certificate{d.Chain[1], d.Chain[0]} }, "lacks codeSigning"},
-		"another root":      {func(_ *lab, _ *Config, d *Deps) { d.Chain = []*x509.Certificate{d.Chain[0], other.Chain[1]} }, "does not lead from"},
-		"no root":           {func(_ *lab, _ *Config, d *Deps) { d.Chain = []*x509.Certificate{d.Chain[0], d.Chain[0]} }, "not a self-signed root"},
-		"a stranger inside": {func(_ *lab, _ *Config, d *Deps) { d.Chain = []*x509.Certificate{d.Chain[0], other.Chain[0], d.Chain[1]} }, "not in order"},
-		"no key":            {func(_ *lab, _ *Config, d *Deps) { d.Key = nil }, "key is missing"},
-		"another key":       {func(_ *lab, _ *Config, d *Deps) { d.Key = other.Key }, "does not belong to the issuing certificate"},
-		"no code signing":   {swap(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), "lacks codeSigning"},
-		"no EKU at all":     {swap(func(c *x509.Certificate) { c.ExtKeyUsage = nil }), "lacks codeSigning"},
+		"no chain":       {func(_ *lab, _ *Config, d *Deps) { d.Chain = nil }, "0 certificates"},
+		"root alone":     {func(_ *lab, _ *Config, d *Deps) { d.Chain = d.Chain[1:] }, "1 certificates"},
+		"chain too long": {func(_ *lab, _ *Config, d *Deps) { r := d.Chain[1]; d.Chain = append(d.Chain, r, r, r, r) }, "6 certificates"},
+		"root first":     {func(_ *lab, _ *Config, d *Deps) { d.Chain = []*x509.Certificate{d.Chain[1], d.Chain[0]} }, "lacks codeSigning"},
+		"another root":   {func(_ *lab, _ *Config, d *Deps) { d.Chain = []*x509.Certificate{d.Chain[0], other.Chain[1]} }, "does not lead from"},
+		"no root":        {func(_ *lab, _ *Config, d *Deps) { d.Chain = []*x509.Certificate{d.Chain[0], d.Chain[0]} }, "not a self-signed root"},
+		"a stranger inside": {func(_ *lab, _ *Config, d *Deps) {
+			d.Chain = []*x509.Certificate{d.Chain[0], other.Chain[0], d.Chain[1]}
+		}, "not in order"},
+		"no key":          {func(_ *lab, _ *Config, d *Deps) { d.Key = nil }, "key is missing"},
+		"another key":     {func(_ *lab, _ *Config, d *Deps) { d.Key = other.Key }, "does not belong to the issuing certificate"},
+		"no code signing": {swap(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), "lacks codeSigning"},
+		"no EKU at all":   {swap(func(c *x509.Certificate) { c.ExtKeyUsage = nil }), "lacks codeSigning"},
 		"not a CA": {swap(func(c *x509.Certificate) {
 			c.IsCA, c.MaxPathLenZero = false, false
 			c.MaxPathLen = 0

@@ -20,6 +20,9 @@ import (
 // together, so that the certificate keeps within maxCertificate.
 const maxClaims = 24 << 10
 
+// poison stands in a precertificate where the SCT list will be (RFC 6962 §3.1).
+var poison = pkix.Extension{Id: certext.OIDPoison, Critical: true, Value: asn1.NullBytes}
+
 // An issued is a certificate on its way out.
 type issued struct {
 	der     []byte
@@ -39,7 +42,6 @@ func (c *CA) issue(ctx context.Context, principal certext.Principal, pub crypto.
 	if err != nil {
 		return nil, err
 	}
-	poison := pkix.Extension{Id: certext.OIDPoison, Critical: true, Value: asn1.NullBytes}
 	tbs, err := c.profile.tbs(l, poison)
 	if err != nil {
 		return nil, err

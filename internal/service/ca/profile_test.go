@@ -13,7 +13,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/asn1"
 	"encoding/hex"
 	"flag"
 	"fmt"
@@ -216,7 +215,6 @@ func TestTBSAgainstX509(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				poison := pkix.Extension{Id: certext.OIDPoison, Critical: true, Value: asn1.NullBytes}
 				tbs, err := p.tbs(&leaf{serial: serial, notBefore: begin, notAfter: begin.Add(10 * time.Minute), spki: spki, identity: identity}, poison)
 				if err != nil {
 					t.Fatal(err)
