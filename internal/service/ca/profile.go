@@ -72,6 +72,7 @@ type leaf struct {
 	notAfter  time.Time
 	spki      []byte           // SubjectPublicKeyInfo, DER
 	identity  []pkix.Extension // the SAN, then what the token says
+	common    []byte           // all extensions but the last, encoded by the first tbs
 }
 
 // tbs encodes the TBSCertificate of l (RFC 5280 §4.1) with last as its last
@@ -79,15 +80,12 @@ type leaf struct {
 // Everything else being equal, RFC 6962 §3.2 holds by construction: taking the
 // last extension away leaves the same bytes in both.
 func (p *profile) tbs(l *leaf, last pkix.Extension) ([]byte, error) {
-	ski, err := subjectKeyID(l.spki)
-	if err != nil {
-		return nil, err
+	if l.common == nil {
+		if err := p.encodeCommon(l); err != nil {
+			return nil, err
+		}
 	}
-	var keyID cryptobyte.Builder
-	keyID.AddASN1OctetString(ski)
-	subjectID := pkix.Extension{Id: oidSubjectKeyID, Value: keyID.BytesOrPanic()}
-
-	b := cryptobyte.NewBuilder(make([]byte, 0, 2048))
+	b := cryptobyte.NewBuilder(make([]byte, 0, len(l.common)+len(l.spki)+len(last.Value)+512))
 	b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddASN1(casn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
 			b.AddASN1Int64(2) // v3
@@ -103,13 +101,7 @@ func (p *profile) tbs(l *leaf, last pkix.Extension) ([]byte, error) {
 		b.AddBytes(l.spki)
 		b.AddASN1(casn1.Tag(3).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
 			b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				addExtension(b, p.keyUsage)
-				addExtension(b, p.extKeyUsage)
-				addExtension(b, subjectID)
-				addExtension(b, p.authorityID)
-				for _, e := range l.identity {
-					addExtension(b, e)
-				}
+				b.AddBytes(l.common)
 				addExtension(b, last)
 			})
 		})
@@ -119,6 +111,28 @@ func (p *profile) tbs(l *leaf, last pkix.Extension) ([]byte, error) {
 		return nil, fmt.Errorf("encode certificate: %w", err)
 	}
 	return der, nil
+}
+
+// encodeCommon sets l.common.
+func (p *profile) encodeCommon(l *leaf) error {
+	ski, err := subjectKeyID(l.spki)
+	if err != nil {
+		return err
+	}
+	var keyID cryptobyte.Builder
+	keyID.AddASN1OctetString(ski)
+	b := cryptobyte.NewBuilder(make([]byte, 0, 2048))
+	addExtension(b, p.keyUsage)
+	addExtension(b, p.extKeyUsage)
+	addExtension(b, pkix.Extension{Id: oidSubjectKeyID, Value: keyID.BytesOrPanic()})
+	addExtension(b, p.authorityID)
+	for _, e := range l.identity {
+		addExtension(b, e)
+	}
+	if l.common, err = b.Bytes(); err != nil {
+		return fmt.Errorf("encode extensions: %w", err)
+	}
+	return nil
 }
 
 func addExtension(b *cryptobyte.Builder, e pkix.Extension) {
