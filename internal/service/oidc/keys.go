@@ -18,6 +18,7 @@ import (
 type keySet struct {
 	keys    []jose.JSONWebKey // public, usable for signatures
 	fetched time.Time
+	number  int // counts the sets of an issuer, from 1; clocks may step back
 }
 
 // keySource gives the keys of one issuer. It is safe for concurrent use.
@@ -82,7 +83,7 @@ func (r *remoteKeys) current(ctx context.Context) (keySet, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.set.fetched.After(set.fetched) || usable {
+	if r.set.number > set.number || usable {
 		return r.set, nil
 	}
 	return keySet{}, r.unavailableLocked(ctx)
@@ -90,7 +91,7 @@ func (r *remoteKeys) current(ctx context.Context) (keySet, error) {
 
 func (r *remoteKeys) newer(ctx context.Context, than keySet) (keySet, bool) {
 	r.mu.Lock()
-	if !r.set.fetched.After(than.fetched) {
+	if r.set.number <= than.number {
 		f := r.startLocked()
 		r.mu.Unlock()
 		if f == nil {
@@ -100,7 +101,7 @@ func (r *remoteKeys) newer(ctx context.Context, than keySet) (keySet, bool) {
 		r.mu.Lock()
 	}
 	defer r.mu.Unlock()
-	return r.set, r.set.fetched.After(than.fetched)
+	return r.set, r.set.number > than.number
 }
 
 // startLocked is the fetch under way or a new one; nil if the last one was too
@@ -128,7 +129,7 @@ func (r *remoteKeys) refresh(f *flight) {
 	r.mu.Lock()
 	r.running, r.lastErr = nil, err
 	if err == nil {
-		r.set = keySet{keys: keys, fetched: r.now()}
+		r.set = keySet{keys: keys, fetched: r.now(), number: r.set.number + 1}
 	}
 	r.mu.Unlock()
 	close(f.done)
