@@ -42,6 +42,9 @@ func (c *check) message() error {
 	if err != nil {
 		return err
 	}
+	if err := c.contentIsDigests(schemes); err != nil {
+		return err
+	}
 	var reasons []error
 	code := CodeArtifactMissing
 	for _, d := range schemes {
@@ -86,17 +89,29 @@ func (c *check) messageByContent(d pubkey.Details) (digest.Digest, *Error) {
 	if content == nil {
 		return digest.Digest{}, fail(CodeArtifactMissing, "a %s key signs the content itself; give that, a digest is not enough", d)
 	}
-	subject := digest.Of(digest.SHA256, content)
-	for _, given := range c.artifact.Digests {
-		if digest.Of(given.Algorithm(), content) != given {
-			return digest.Digest{}, fail(CodeArtifactMismatch, "the artifact's content is not what its digest %s says", given)
-		}
-		subject = given
-	}
 	if err := pubkey.Verify(c.key, d, content, c.signature); err != nil {
 		return digest.Digest{}, fail(CodeSignature, "message signature by the signer's %s key: %w", d, err)
 	}
+	if len(c.artifact.Digests) > 0 {
+		return c.artifact.Digests[0], nil
+	}
+	subject, _ := c.digestOf(digest.SHA256)
 	return subject, nil
+}
+
+// contentIsDigests makes sure that what a signature over the content proves is
+// also proven of the digests, where the caller gave both. Signatures over a
+// digest do not look at the content.
+func (c *check) contentIsDigests(schemes []pubkey.Details) error {
+	if c.artifact.Content == nil || !slices.ContainsFunc(schemes, func(d pubkey.Details) bool { return d.Hash() == 0 }) {
+		return nil
+	}
+	for _, given := range c.artifact.Digests {
+		if digest.Of(given.Algorithm(), c.artifact.Content) != given {
+			return fail(CodeArtifactMismatch, "the artifact's content is not what its digest %s says", given)
+		}
+	}
+	return nil
 }
 
 // envelope judges a DSSE envelope with an in-toto statement.

@@ -8,6 +8,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -105,12 +106,13 @@ func (in *instance) window(from, to time.Duration) trustroot.Window {
 // A recipe says what is signed and how; each hook, if set, changes one piece
 // of evidence before later ones are made over it.
 type recipe struct {
-	artifact  []byte
-	statement *intoto.Statement // nil: a message signature
-	payload   func([]byte) []byte
-	key       crypto.Signer // P-256 by default
-	details   pubkey.Details
-	managed   bool // bundle a key hint instead of a certificate
+	artifact    []byte
+	statement   *intoto.Statement // nil: a message signature
+	payload     func([]byte) []byte
+	payloadType string        // in-toto's by default
+	key         crypto.Signer // P-256 by default
+	details     pubkey.Details
+	managed     bool // bundle a key hint instead of a certificate
 
 	cert      func(*x509.Certificate)
 	san       certext.SAN
@@ -155,7 +157,7 @@ func (in *instance) recipe() *recipe {
 	}
 }
 
-// statement returns an in-toto statement about the artifact.
+// statementAbout returns an in-toto statement about the artifact.
 func statementAbout(artifact []byte) *intoto.Statement {
 	return &intoto.Statement{
 		Type:          intoto.StatementV1,
@@ -205,8 +207,12 @@ func (in *instance) signContent(r *recipe, b *bundle.Bundle) []byte {
 	if r.payload != nil {
 		payload = r.payload(payload)
 	}
-	sig := in.signed(r, details, dsse.PAE(intoto.PayloadType, payload))
-	b.Envelope = &dsse.Envelope{PayloadType: intoto.PayloadType, Payload: payload, Signatures: []dsse.Signature{{Sig: sig}}}
+	payloadType := r.payloadType
+	if payloadType == "" {
+		payloadType = intoto.PayloadType
+	}
+	sig := in.signed(r, details, dsse.PAE(payloadType, payload))
+	b.Envelope = &dsse.Envelope{PayloadType: payloadType, Payload: payload, Signatures: []dsse.Signature{{Sig: sig}}}
 	return sig
 }
 
@@ -331,6 +337,13 @@ func (in *instance) issue(template *x509.Certificate, pub crypto.PublicKey, by a
 }
 
 func (in *instance) p256() crypto.Signer { return in.ecdsa(elliptic.P256()) }
+func (in *instance) p384() crypto.Signer { return in.ecdsa(elliptic.P384()) }
+
+func (in *instance) rsa() crypto.Signer {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	in.ok(err)
+	return key
+}
 
 func (in *instance) ecdsa(curve elliptic.Curve) crypto.Signer {
 	key, err := ecdsa.GenerateKey(curve, rand.Reader)

@@ -81,6 +81,9 @@ func (p *Policy) validate() error {
 		}
 		return nil
 	}
+	if len(p.Identities) > 0 && p.AnyIdentityUnsafe {
+		return fail(CodePolicy, "both any identity and %d identities are accepted; say which", len(p.Identities))
+	}
 	if p.KeyDetails != "" {
 		return fail(CodePolicy, "key details %s without a key", p.KeyDetails)
 	}
