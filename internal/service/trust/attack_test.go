@@ -4,6 +4,8 @@ package trust
 
 import (
 	"crypto"
+	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
@@ -63,4 +65,34 @@ func nextRoot(t testing.TB, root []byte, edit func(*metadata.RootType), keys ...
 		t.Fatal(err)
 	}
 	return data
+}
+
+// swap replaces the one key of a role.
+func swap(t testing.TB, r *metadata.RootType, role string, key crypto.Signer) {
+	t.Helper()
+	for _, id := range r.Roles[role].KeyIDs {
+		if err := r.RevokeKey(id, role); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k, err := metadata.KeyFromPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.AddKey(k, role); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// redirect sends every request to one server, whatever it was for.
+type redirect struct{ base string }
+
+func (d redirect) RoundTrip(req *http.Request) (*http.Response, error) {
+	to, err := url.Parse(d.base + req.URL.Path)
+	if err != nil {
+		return nil, err
+	}
+	req = req.Clone(req.Context())
+	req.URL, req.Host = to, to.Host
+	return http.DefaultTransport.RoundTrip(req)
 }

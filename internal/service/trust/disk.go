@@ -160,14 +160,8 @@ func (s *Store) commit(r, prev *record, files map[string][]byte) error {
 		if err := tidy(dir, keep); err != nil {
 			return fmt.Errorf("trust root %q: %w", r.Name, err)
 		}
-		for name, data := range files {
-			path := filepath.Join(s.generation(r), filepath.FromSlash(name))
-			if err := durable.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-				return fmt.Errorf("trust root %q: %w", r.Name, err)
-			}
-			if err := durable.WriteFile(path, data, 0o644); err != nil {
-				return fmt.Errorf("trust root %q: %w", r.Name, err)
-			}
+		if err := writeGeneration(s.generation(r), files); err != nil {
+			return fmt.Errorf("trust root %q: %w", r.Name, err)
 		}
 	}
 	data, err := json.MarshalIndent(r, "", "  ")
@@ -181,6 +175,49 @@ func (s *Store) commit(r, prev *record, files map[string][]byte) error {
 		return fmt.Errorf("trust root %q: %w", r.Name, err)
 	}
 	return nil
+}
+
+// writeGeneration makes the new folder dir with files, durably. Nobody reads it
+// until trust.json names it, so each folder is synced only once.
+func writeGeneration(dir string, files map[string][]byte) error {
+	folders := map[string]bool{dir: true}
+	if err := durable.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for name, data := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if folder := filepath.Dir(path); !folders[folder] {
+			folders[folder] = true
+			if err := durable.MkdirAll(folder, 0o755); err != nil {
+				return err
+			}
+		}
+		if err := writeNew(path, data); err != nil {
+			return err
+		}
+	}
+	for folder := range folders {
+		if err := durable.SyncDir(folder); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeNew(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		f.Close()
+		return fmt.Errorf("fsync %s: %w", path, err)
+	}
+	return f.Close()
 }
 
 // tidy removes from a trust root's folder what earlier writers left: all but
