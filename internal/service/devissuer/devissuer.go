@@ -120,7 +120,10 @@ func New(cfg Config) (*Issuer, error) {
 		}
 	}
 	rand.Read(i.formKey[:])
-	return i, i.useKey(cfg.Key)
+	if err := i.useKey(cfg.Key); err != nil {
+		return nil, err
+	}
+	return i, nil
 }
 
 func checkURL(raw string) (*url.URL, error) {
