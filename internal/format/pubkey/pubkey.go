@@ -142,7 +142,7 @@ func KeyID(pub crypto.PublicKey) ([32]byte, error) {
 func checkKind(pub crypto.PublicKey) error {
 	switch k := pub.(type) {
 	case *ecdsa.PublicKey:
-		if k == nil {
+		if k == nil || k.X == nil || k.Y == nil {
 			break
 		}
 		switch k.Curve {
