@@ -79,12 +79,16 @@ type envSource struct{ name, value string }
 
 func (s envSource) Name() string { return "the variable " + s.name }
 
+func (s envSource) Issuer() string { return issuerOf(s) }
+
 func (s envSource) Token(context.Context, string) (Token, error) { return New(s.value) }
 
 // fileSource is a file that something keeps fresh.
 type fileSource struct{ path string }
 
 func (s fileSource) Name() string { return "the file " + s.path }
+
+func (s fileSource) Issuer() string { return issuerOf(s) }
 
 func (s fileSource) Token(context.Context, string) (Token, error) { return readFile(s.path) }
 
@@ -97,6 +101,9 @@ type githubSource struct {
 }
 
 func (*githubSource) Name() string { return "GitHub Actions" }
+
+// Issuer is not known: enterprises can have one of their own.
+func (*githubSource) Issuer() string { return "" }
 
 func (s *githubSource) Token(ctx context.Context, audience string) (Token, error) {
 	u, err := url.Parse(s.url)

@@ -31,6 +31,8 @@ type browser struct{ opts Options }
 
 func (b *browser) Name() string { return "sign-in at " + b.opts.Issuer }
 
+func (b *browser) Issuer() string { return b.opts.Issuer }
+
 // Token waits for the person until ctx or the browser timeout ends. The token's
 // signature, issuer, audience, expiry and nonce are verified.
 func (b *browser) Token(ctx context.Context, audience string) (Token, error) {

@@ -125,6 +125,16 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
+func TestTheClientIDIsTheAudienceOfABrowsersToken(t *testing.T) {
+	i := newIssuer(t)
+	opts := i.options(t, nil)
+	opts.ClientID = "sigstore"
+	tok, _, err := Get(t.Context(), opts, "https://hallmark.example")
+	if err != nil || tok.Claims().Audience[0] != "sigstore" {
+		t.Fatalf("%+v, %v", tok.Claims(), err)
+	}
+}
+
 func TestBrowserThatCannotBeOpened(t *testing.T) {
 	i := newIssuer(t)
 	var out strings.Builder

@@ -20,6 +20,9 @@ import (
 type Source interface {
 	// Name says which, for people: "GitHub Actions".
 	Name() string
+	// Issuer is who makes its tokens, as far as that is known before asking
+	// for one; else "".
+	Issuer() string
 	// Token gets a token for audience. It may wait for a person until ctx ends.
 	// A source that cannot choose the audience returns what it has.
 	Token(ctx context.Context, audience string) (Token, error)
@@ -48,7 +51,8 @@ type Options struct {
 	// Issuer is the OIDC issuer that a person signs in to with a browser; ""
 	// leaves the browser out.
 	Issuer string
-	// ClientID is what this client is called there; "" is the audience.
+	// ClientID is what this client is called there, and so what the tokens are
+	// for; "" is the audience.
 	ClientID string
 	// ClientSecret is for issuers that give one even to programs like this.
 	ClientSecret string
@@ -119,24 +123,53 @@ func Find(_ context.Context, o Options) (Source, error) {
 // Get finds a source and returns its token, checked for what would fail later
 // anyway: expiry and audience (see [Token.Check]).
 func Get(ctx context.Context, o Options, audience string) (Token, Source, error) {
+	return GetFor(ctx, o, func(string) (string, error) { return audience, nil })
+}
+
+// GetFor is [Get] where the audience depends on the issuer. It asks audienceOf
+// with the issuer, or with "" where the source does not know it; if that is not
+// enough to go by, it learns the issuer from a first token.
+func GetFor(ctx context.Context, o Options, audienceOf func(issuer string) (string, error)) (Token, Source, error) {
 	src, err := Find(ctx, o)
 	if err != nil {
 		return Token{}, nil, err
 	}
-	t, err := src.Token(ctx, audience)
-	if err == nil {
-		err = t.Check(audience, o.withDefaults().Now())
-	}
+	t, err := getFor(ctx, src, audienceOf, o.withDefaults().Now)
 	if err != nil {
 		return Token{}, src, fmt.Errorf("%s: %w", src.Name(), err)
 	}
 	return t, src, nil
 }
 
+func getFor(ctx context.Context, src Source, audienceOf func(string) (string, error), now func() time.Time) (Token, error) {
+	issuer := src.Issuer()
+	audience, err := audienceOf(issuer)
+	if err != nil && issuer == "" {
+		first, failed := src.Token(ctx, "")
+		if failed != nil {
+			return Token{}, failed
+		}
+		audience, err = audienceOf(first.Claims().Issuer)
+	}
+	if err != nil {
+		return Token{}, err
+	}
+	t, err := src.Token(ctx, audience)
+	if err != nil {
+		return Token{}, err
+	}
+	if b, ok := src.(*browser); ok && b.opts.ClientID != "" {
+		audience = b.opts.ClientID // what its tokens are for; it has been verified
+	}
+	return t, t.Check(audience, now())
+}
+
 // explicitSource is what the user gave.
 type explicitSource struct{ value string }
 
 func (explicitSource) Name() string { return "the given identity token" }
+
+func (s explicitSource) Issuer() string { return issuerOf(s) }
 
 func (s explicitSource) Token(context.Context, string) (Token, error) {
 	t, asJWT := New(s.value)
@@ -147,6 +180,15 @@ func (s explicitSource) Token(context.Context, string) (Token, error) {
 		return Token{}, asJWT
 	}
 	return readFile(s.value)
+}
+
+// issuerOf is the issuer of a token that can be had without asking anybody.
+func issuerOf(src Source) string {
+	t, err := src.Token(context.Background(), "")
+	if err != nil {
+		return "" // asking for the token will say why
+	}
+	return t.Claims().Issuer
 }
 
 // looksLikeToken says that s was meant as a token, so that it is never quoted

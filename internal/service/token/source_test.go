@@ -74,6 +74,38 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+func TestTheAudienceMayDependOnTheIssuer(t *testing.T) {
+	asked := 0
+	runner := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		json.NewEncoder(w).Encode(map[string]string{"value": unsigned(`{"iss":"https://github.example","sub":"s","exp":4102444800,"aud":"` + r.URL.Query().Get("audience") + `"}`)})
+	}))
+	t.Cleanup(runner.Close)
+	audiences := map[string]string{"https://issuer.example": "aud", "https://github.example": "gh"}
+	of := func(issuer string) (string, error) {
+		if a := audiences[issuer]; a != "" {
+			return a, nil
+		}
+		return "", errors.New("which issuer?")
+	}
+	given, _, err := GetFor(t.Context(), Options{Explicit: jwt("given")}, of)
+	if err != nil || given.Claims().Subject != "given" {
+		t.Fatal(err)
+	}
+	o := Options{Getenv: env("ACTIONS_ID_TOKEN_REQUEST_URL", runner.URL, "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "x")}
+	if tok, _, err := GetFor(t.Context(), o, of); err != nil || asked != 2 || tok.Claims().Audience[0] != "gh" {
+		t.Fatalf("%v after %d requests", err, asked)
+	}
+	audiences[""] = "gh"
+	if _, _, err := GetFor(t.Context(), o, of); err != nil || asked != 3 {
+		t.Fatalf("%v after %d requests", err, asked)
+	}
+	delete(audiences, "https://issuer.example")
+	if tok, _, err := GetFor(t.Context(), Options{Explicit: jwt("given")}, of); err == nil || !tok.IsZero() || !strings.Contains(err.Error(), "which issuer?") {
+		t.Fatal(err)
+	}
+}
+
 func TestNoSource(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "none")
 	for _, tt := range []struct {
