@@ -50,7 +50,9 @@ var walls = map[string][]string{
 	"github.com/google/go-containerregistry":  {"internal/service/registry", "internal/edge/demo", "internal/lab"},
 	"github.com/theupdateframework/go-tuf/v2": {"internal/service/tufrepo", "internal/service/trust"},
 	"github.com/spf13/cobra":                  {"internal/edge/cli", "internal/edge/daemoncli"},
-	"k8s.io/":                                 {"internal/edge/policyd"},
+	"k8s.io/api":                              {"internal/edge/policyd"}, // and k8s.io/apimachinery
+	"k8s.io/client-go":                        {"internal/edge/policyd"},
+	"sigs.k8s.io/":                            {"internal/edge/policyd"},
 	"cuelang.org/go":                          {"internal/service/evaluate"},
 	"github.com/open-policy-agent/opa":        {"internal/service/evaluate"},
 	"github.com/google/cel-go":                {"internal/service/evaluate"},

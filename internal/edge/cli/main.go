@@ -112,7 +112,7 @@ is kept on this machine by "hallmark trust".`,
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "print nothing but what was asked for and errors")
 	root.AddCommand(
 		signCommand(a), verifyCommand(a), signBlobCommand(a), verifyBlobCommand(a),
-		trustCommand(a), logCommand(a), versionCommand(a),
+		trustCommand(a), versionCommand(a),
 	)
 	return root
 }

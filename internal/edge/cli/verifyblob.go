@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"hallmark/internal/format/bundle"
+	"hallmark/internal/format/digest"
+	"hallmark/internal/format/pubkey"
+	"hallmark/internal/judge/verify"
+	"hallmark/internal/service/trust"
+)
+
+// maxPureContent is the largest artifact that a pure Ed25519 signature, which
+// is over the whole content, is checked for.
+const maxPureContent = 128 << 20
+
+func verifyBlobCommand(a *app) *cobra.Command {
+	var who identityFlags
+	var root trustFlags
+	var out outputFlags
+	var bundleFile string
+	cmd := &cobra.Command{
+		Use:   "verify-blob FILE|DIGEST --bundle BUNDLE",
+		Short: "Verify who signed a file",
+		Long: `Verify that a file carries a signature by the wanted signer. FILE may be "-" for
+standard input, or a digest such as sha256:… of a file that is elsewhere.
+No network is used.`,
+		Example: `  hallmark verify-blob app.tar.gz --bundle app.tar.gz.sigstore.json \
+      --certificate-identity you@example.com --certificate-oidc-issuer https://accounts.example.com`,
+		Args: exactArgs("FILE"),
+	}
+	f := cmd.Flags()
+	who.bind(f)
+	who.bindKey(f)
+	root.bind(f)
+	out.bind(f)
+	f.StringVar(&bundleFile, "bundle", "", "`FILE` with the signature bundle")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		policy, err := who.policy()
+		if err != nil {
+			return err
+		}
+		if err := out.check(); err != nil {
+			return err
+		}
+		if bundleFile == "" {
+			return usageError{errors.New("which signature? Give --bundle FILE")}
+		}
+		active, err := root.load(a)
+		if err != nil {
+			return err
+		}
+		r, err := verifyBlob(a, args[0], bundleFile, active, policy)
+		if err != nil {
+			return err
+		}
+		if err := out.print(a, []*report{r}, active); err != nil {
+			return err
+		}
+		if !r.Verified {
+			v := r.Candidates[0]
+			return fmt.Errorf("%s: the signature in %s is not accepted: %s: %s", r.Reference, bundleFile, v.Code, v.Reason)
+		}
+		return nil
+	}
+	return cmd
+}
+
+func verifyBlob(a *app, file, bundleFile string, active *trust.Active, policy verify.Policy) (*report, error) {
+	data, err := readFile(bundleFile, bundle.MaxSize)
+	if err != nil {
+		return nil, fmt.Errorf("--bundle: %w", err)
+	}
+	b, err := bundle.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("--bundle %s: %w", bundleFile, err)
+	}
+	artifact, err := readArtifact(a, file, b, policy.Key)
+	if err != nil {
+		return nil, err
+	}
+	r := &report{Reference: file, Digest: artifact.Digests[0].String()}
+	v := verdict{File: bundleFile}
+	verified, err := verify.Check(b, artifact, active.Root, policy)
+	if err != nil {
+		v = v.judge(err, b)
+	} else {
+		v = v.accept(verified)
+	}
+	r.Candidates = []verdict{v}
+	r.settle()
+	return r, nil
+}
+
+// readArtifact hashes file the ways that b's signature may need, in one pass.
+func readArtifact(a *app, file string, b *bundle.Bundle, key any) (verify.Artifact, error) {
+	if d, err := digest.Parse(file); err == nil {
+		return verify.Artifact{Digests: []digest.Digest{d}}, nil
+	} else if strings.HasPrefix(file, "sha") && strings.Contains(file, ":") {
+		return verify.Artifact{}, err
+	}
+	r, name, err := a.openArtifact(file)
+	if err != nil {
+		return verify.Artifact{}, err
+	}
+	defer r.Close()
+	algs, whole := neededDigests(b, key)
+	if whole {
+		content, err := io.ReadAll(io.LimitReader(r, maxPureContent+1))
+		if err != nil {
+			return verify.Artifact{}, fmt.Errorf("%s: %w", name, err)
+		}
+		if len(content) > maxPureContent {
+			return verify.Artifact{}, fmt.Errorf("%s is larger than %d bytes, the most for a pure Ed25519 signature, which is over the whole content", name, maxPureContent)
+		}
+		return verify.Artifact{Digests: []digest.Digest{digest.Of(digest.SHA256, content)}, Content: content}, nil
+	}
+	digests, err := hashAll(r, algs)
+	if err != nil {
+		return verify.Artifact{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return verify.Artifact{Digests: digests}, nil
+}
+
+// openArtifact opens a file, or standard input for "-".
+func (a *app) openArtifact(file string) (r io.ReadCloser, name string, err error) {
+	if file == "-" {
+		return io.NopCloser(a.In), "standard input", nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, "", err
+	}
+	if fi, err := f.Stat(); err != nil || fi.IsDir() {
+		f.Close()
+		if err == nil {
+			err = fmt.Errorf("%s is a folder: expected a file", file)
+		}
+		return nil, "", err
+	}
+	return f, file, nil
+}
+
+// neededDigests lists the hash functions that b's signature can be over, and
+// whether it is over the content itself.
+func neededDigests(b *bundle.Bundle, key any) (algs []digest.Algorithm, whole bool) {
+	algs = []digest.Algorithm{digest.SHA256}
+	add := func(alg digest.Algorithm) {
+		if alg != 0 && alg != digest.SHA256 && (len(algs) == 1 || algs[1] != alg) {
+			algs = append(algs, alg)
+		}
+	}
+	if len(b.Certificates) > 0 {
+		if leaf, err := x509.ParseCertificate(b.Certificates[0]); err == nil {
+			key = leaf.PublicKey
+		}
+	}
+	if b.Message != nil {
+		add(b.Message.Digest.Algorithm())
+		if _, ok := key.(ed25519.PublicKey); ok {
+			return algs, true
+		}
+	}
+	if d, err := pubkey.DefaultDetails(key); err == nil {
+		add(d.Digest())
+	}
+	return algs, false
+}
+
+func hashAll(r io.Reader, algs []digest.Algorithm) ([]digest.Digest, error) {
+	states := make([]hash.Hash, len(algs))
+	writers := make([]io.Writer, len(algs))
+	for i, alg := range algs {
+		states[i] = alg.New()
+		writers[i] = states[i]
+	}
+	if _, err := io.Copy(io.MultiWriter(writers...), r); err != nil {
+		return nil, err
+	}
+	digests := make([]digest.Digest, len(algs))
+	for i, alg := range algs {
+		d, err := digest.New(alg, states[i].Sum(nil))
+		if err != nil {
+			return nil, err
+		}
+		digests[i] = d
+	}
+	return digests, nil
+}
