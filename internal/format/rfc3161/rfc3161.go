@@ -66,8 +66,8 @@ var (
 
 // tag0 and tag1 are the constructed context-specific tags [0] and [1].
 const (
-	tag0 = casn1.Tag(0x80 | 0x20 | 0)
-	tag1 = casn1.Tag(0x80 | 0x20 | 1)
+	tag0 = casn1.Tag(0xa0)
+	tag1 = casn1.Tag(0xa1)
 )
 
 // errWeakHash says that SHA-1 is not accepted.
