@@ -43,6 +43,20 @@ func (e *RedirectError) Error() string {
 	return fmt.Sprintf("%s redirects to %s: redirects are refused here, give the final URL", e.From, e.To)
 }
 
+// RefusedError is a request that the client's rules forbid; trying again would
+// not help.
+type RefusedError struct{ Reason string }
+
+func (e *RefusedError) Error() string { return e.Reason }
+
+// final says that err came from the client's own rules and caps.
+func final(err error) bool {
+	var tooLarge *TooLargeError
+	var redirect *RedirectError
+	var refused *RefusedError
+	return errors.As(err, &tooLarge) || errors.As(err, &redirect) || errors.As(err, &refused)
+}
+
 // Err is the response as a *[StatusError].
 func (r *Response) Err(rawURL string) error {
 	return &StatusError{URL: Redact(rawURL), Status: r.Status, Body: printable(r.Body, 1<<10)}
@@ -72,10 +86,9 @@ func describe(method, rawURL string, err error) error {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	var tooLarge *TooLargeError
-	var redirect *RedirectError
-	if errors.As(err, &tooLarge) || errors.As(err, &redirect) {
-		return err
+	var refused *RefusedError
+	if final(err) && !errors.As(err, &refused) {
+		return err // it names the URL itself
 	}
 	where := method + " " + Redact(rawURL)
 	var timeout net.Error

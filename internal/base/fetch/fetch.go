@@ -14,7 +14,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -156,10 +155,10 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 		return &RedirectError{From: Redact(via[len(via)-1].URL.String()), To: Redact(req.URL.String())}
 	}
 	if len(via) > 5 {
-		return errors.New("more than five redirects")
+		return &RefusedError{Reason: "more than five redirects"}
 	}
 	if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
-		return errors.New("refused a redirect from https to plain http")
+		return &RefusedError{Reason: "refused a redirect from https to plain http"}
 	}
 	return nil
 }
@@ -176,10 +175,10 @@ func (t *rules) RoundTrip(req *http.Request) (*http.Response, error) {
 	case "https":
 	case "http":
 		if !t.cfg.AllowPlainHTTP && !IsLoopback(req.URL.Hostname()) {
-			return nil, fmt.Errorf("refused plain http to %s: use https", req.URL.Host)
+			return nil, &RefusedError{Reason: fmt.Sprintf("refused plain http to %s: use https", req.URL.Host)}
 		}
 	default:
-		return nil, fmt.Errorf("refused scheme %q: use https", req.URL.Scheme)
+		return nil, &RefusedError{Reason: fmt.Sprintf("refused scheme %q: use https", req.URL.Scheme)}
 	}
 	if req.Header.Get("User-Agent") == "" {
 		req = req.Clone(req.Context())
@@ -243,7 +242,7 @@ func denyPrivate(_, address string, _ syscall.RawConn) error {
 	}
 	addr = addr.Unmap()
 	if !addr.IsGlobalUnicast() || addr.IsPrivate() {
-		return fmt.Errorf("refused to connect to the private address %s", addr)
+		return &RefusedError{Reason: fmt.Sprintf("refused to connect to the private address %s", addr)}
 	}
 	return nil
 }

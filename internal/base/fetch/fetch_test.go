@@ -158,6 +158,16 @@ func TestRetries(t *testing.T) {
 	}
 }
 
+func TestRefusalsAreNotTriedAgain(t *testing.T) {
+	start := time.Now()
+	if _, err := New(Config{Retries: 5}).Get(t.Context(), "http://example.com/"); err == nil {
+		t.Fatal("plain http left")
+	}
+	if took := time.Since(start); took > firstDelay/2 {
+		t.Fatalf("refusing took %s: it was retried", took)
+	}
+}
+
 func TestErrorsNameTheCause(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	if _, err := New(Config{Timeout: 20 * time.Millisecond}).Get(t.Context(), url); err == nil || !strings.Contains(err.Error(), "no answer in time") {

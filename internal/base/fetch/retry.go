@@ -18,9 +18,7 @@ const (
 
 func worthRetrying(resp *Response, err error) bool {
 	if err != nil {
-		var tooLarge *TooLargeError
-		var redirect *RedirectError
-		return !errors.Is(err, context.Canceled) && !errors.As(err, &tooLarge) && !errors.As(err, &redirect)
+		return !errors.Is(err, context.Canceled) && !final(err)
 	}
 	return resp.Status == http.StatusTooManyRequests || resp.Status >= 500 && resp.Status != http.StatusNotImplemented
 }
