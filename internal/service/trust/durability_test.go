@@ -215,7 +215,7 @@ func TestConcurrency(t *testing.T) {
 			select {
 			case <-stop:
 				return
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(100 * time.Millisecond):
 				srv.publish(n, start)
 			}
 		}
@@ -279,6 +279,10 @@ func TestRootRotation(t *testing.T) {
 	srv.set("/tuf/root.json", root3)
 	other, _, _ := newStore(t)
 	if _, err := other.Init(t.Context(), InitOptions{URL: srv.url, RootSHA256: first.RootSHA256}); err != nil {
+		t.Error(err)
+	}
+	// And one that has followed the chain knows the latest root's checksum as its own.
+	if _, err := s.Init(t.Context(), InitOptions{Name: "lab", URL: srv.url, RootSHA256: hexSHA256(root3)}); err != nil {
 		t.Error(err)
 	}
 	// Going on works, and the chain stays.

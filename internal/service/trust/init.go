@@ -33,7 +33,8 @@ func (s *Store) Init(ctx context.Context, opts InitOptions) (Info, error) {
 	if err != nil {
 		return Info{}, fmt.Errorf("trust init: %w", err)
 	}
-	l, _, err := s.lock(ctx, opts.Name)
+	before, _ := s.readRecord(opts.Name) // judged below, under the lock
+	l, waited, err := s.lock(ctx, opts.Name)
 	if err != nil {
 		return Info{}, err
 	}
@@ -42,16 +43,19 @@ func (s *Store) Init(ctx context.Context, opts InitOptions) (Info, error) {
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Info{}, err
 	}
+	pinned := prev != nil && prev.Kind == KindTUF && (opts.TOFU || prev.hasRoot(opts.RootSHA256))
+	if pinned && prev.URL == opts.URL {
+		return s.refreshSince(ctx, before, prev, waited)
+	}
 	mirror, instance, err := s.discover(ctx, opts.URL)
 	if err != nil {
 		return Info{}, fmt.Errorf("trust init %s: %w", opts.URL, err)
 	}
+	if pinned && prev.Mirror == mirror {
+		return s.refreshSince(ctx, before, prev, waited)
+	}
 	if prev != nil {
-		same := prev.Mirror == mirror && (opts.TOFU || prev.RootSHA256 == opts.RootSHA256)
-		if !same {
-			return Info{}, fmt.Errorf("trust root %q: %w (from %s, first root %s): choose another name, or run hallmark trust remove %s first", opts.Name, ErrExists, prev.origin(), prev.RootSHA256, opts.Name)
-		}
-		return s.refreshLocked(ctx, prev)
+		return Info{}, fmt.Errorf("trust root %q: %w (%s): choose another name, or run hallmark trust remove %s first", opts.Name, ErrExists, prev.origin(), opts.Name)
 	}
 	root, err := s.firstRoot(ctx, mirror, opts)
 	if err != nil {
@@ -97,12 +101,23 @@ func (o InitOptions) check() (InitOptions, error) {
 	return o, CheckName(o.Name)
 }
 
+// hasRoot is whether r began with the root of that checksum, or has followed
+// the chain of roots past it.
+func (r *record) hasRoot(sum string) bool {
+	for name, s := range r.Files {
+		if s == sum && isNumberedRoot(name) {
+			return true
+		}
+	}
+	return r.RootSHA256 == sum
+}
+
 // origin is where r came from, for messages.
 func (r *record) origin() string {
 	if r.Mirror != "" {
-		return r.Mirror
+		return "from " + r.Mirror + ", first root " + r.RootSHA256
 	}
-	return "a file"
+	return "from a file"
 }
 
 // discover asks url whether it is a Hallmark instance, and returns its TUF

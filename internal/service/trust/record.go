@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -54,7 +53,11 @@ type recordTUF struct {
 	Expires   time.Time `json:"expires"` // the timestamp's
 }
 
-var validFile = regexp.MustCompile(`^(tuf/)?[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+// validFile is whether name is a file of a generation: at its top or in tuf/.
+func validFile(name string) bool {
+	name = strings.TrimPrefix(name, "tuf/")
+	return len(name) <= 128 && plainName(name)
+}
 
 func parseRecord(data []byte) (*record, error) {
 	if len(data) > maxRecord {
@@ -95,7 +98,7 @@ func parseRecord(data []byte) (*record, error) {
 		return nil, fmt.Errorf("files: expected %s and at most %d in all", rootFile, maxFiles)
 	}
 	for name, sum := range r.Files {
-		if !validFile.MatchString(name) {
+		if !validFile(name) {
 			return nil, fmt.Errorf("files: unusable name %.140q", name)
 		}
 		if _, err := parseSHA256(sum); err != nil {

@@ -37,11 +37,18 @@ func (s *Store) Refresh(ctx context.Context, name string) (Info, error) {
 	if err != nil && (name != PublicGood || !errors.Is(err, ErrNotFound)) {
 		return Info{}, err
 	}
-	if waited && now != nil && (before == nil || now.Refreshed.After(before.Refreshed)) {
-		return s.stored(now), nil
-	}
 	if now == nil {
 		return s.refreshBuiltin(ctx)
+	}
+	return s.refreshSince(ctx, before, now, waited)
+}
+
+// refreshSince takes what another process fetched while this one waited for
+// the lock, and otherwise refreshes. before is what the record was before that,
+// now is the current one.
+func (s *Store) refreshSince(ctx context.Context, before, now *record, waited bool) (Info, error) {
+	if waited && (before == nil || now.Refreshed.After(before.Refreshed)) {
+		return s.stored(now), nil
 	}
 	return s.refreshLocked(ctx, now)
 }

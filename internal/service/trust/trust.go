@@ -30,7 +30,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -120,15 +119,26 @@ type Info struct {
 // maxName keeps a name usable as a file name with a prefix and a suffix.
 const maxName = 100
 
-var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
-
 // CheckName is whether name can name a trust root: lower-case letters, digits,
 // '.', '_' and '-', beginning with a letter or digit.
 func CheckName(name string) error {
-	if len(name) > maxName || !validName.MatchString(name) || name == "default" {
+	if len(name) > maxName || !plainName(name) || name != strings.ToLower(name) || name == defaultFile {
 		return fmt.Errorf("trust root name %.120q: expected at most %d lower-case letters, digits, '.', '_' or '-', beginning with a letter or digit, and not \"default\"", name, maxName)
 	}
 	return nil
+}
+
+// plainName is whether s is a file name of ASCII letters, digits, '.', '_' and
+// '-' that begins with a letter or digit.
+func plainName(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && (i == 0 || c != '.' && c != '_' && c != '-') {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // nameOf is the name a trust root gets from its URL's host and port.

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -123,7 +122,7 @@ func (u *update) keep(up *updater.Updater, files map[string][]byte) *recordTUF {
 		Expires: set.Timestamp.Signed.Expires,
 	}
 	for name, data := range u.seen {
-		if validNumberedRoot.MatchString(path.Base(name)) {
+		if isNumberedRoot(name) {
 			files[name] = data
 		}
 	}
@@ -155,7 +154,12 @@ func numberedRoot(version int64) string {
 	return "tuf/" + strconv.FormatInt(version, 10) + ".root.json"
 }
 
-var validNumberedRoot = regexp.MustCompile(`^[1-9][0-9]{0,17}\.root\.json$`)
+// isNumberedRoot is whether name is one that numberedRoot makes.
+func isNumberedRoot(name string) bool {
+	digits := strings.TrimSuffix(strings.TrimPrefix(name, "tuf/"), ".root.json")
+	version, err := strconv.ParseInt(digits, 10, 64)
+	return err == nil && version > 0 && name == numberedRoot(version)
+}
 
 // sameTimestamp is whether data holds m.
 func sameTimestamp(data []byte, m *metadata.Metadata[metadata.TimestampType]) bool {

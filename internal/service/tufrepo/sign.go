@@ -12,7 +12,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
 	"time"
 
@@ -26,9 +25,18 @@ const (
 	maxTargetSize = 4 << 20
 )
 
-// validTarget is a file name that means the same on every file system and in
-// every URL.
-var validTarget = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+// validTarget is whether name means the same on every file system and in every
+// URL: ASCII letters, digits, '.', '_' and '-', the first a letter or digit.
+func validTarget(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && (i == 0 || c != '.' && c != '_' && c != '-') {
+			return false
+		}
+	}
+	return len(name) > 0 && len(name) <= 128
+}
 
 // signer lets go-tuf sign with any crypto.Signer.
 type signer struct{ key crypto.Signer }
@@ -154,7 +162,7 @@ func targetsFiles(version int64, key crypto.Signer, targets map[string][]byte, c
 	role := metadata.Targets(expires(now, cfg.TargetsValidity))
 	role.Signed.Version = version
 	for name, data := range targets {
-		if !validTarget.MatchString(name) {
+		if !validTarget(name) {
 			return nil, fmt.Errorf("target name %q: expected letters, digits, '.', '_' and '-' only", name)
 		}
 		if len(data) == 0 || len(data) > maxTargetSize {

@@ -159,7 +159,7 @@ func (st *state) loadTop(dir string, timestamp []byte) error {
 
 func (st *state) loadTargetFiles(dir, role string, targets *metadata.Metadata[metadata.TargetsType]) error {
 	for name, info := range targets.Signed.Targets {
-		if !validTarget.MatchString(name) || len(info.Hashes["sha256"]) != sha256.Size {
+		if !validTarget(name) || len(info.Hashes["sha256"]) != sha256.Size {
 			return fmt.Errorf("%s: target %q has an unusable name or no SHA-256", role, name)
 		}
 		path := targetPath(name, info.Hashes["sha256"])

@@ -8,15 +8,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
-)
-
-var (
-	versionedName = regexp.MustCompile(`^([1-9][0-9]{0,9})\.(root|targets|snapshot)\.json$`)
-	targetName    = regexp.MustCompile(`^[0-9a-f]{64}\.`)
 )
 
 // Verify checks a repository folder whole, without changing it: every file
@@ -96,11 +91,11 @@ func (st *state) verifyListing(dir string, report func(string, ...any)) error {
 	}
 	for _, e := range entries {
 		name := e.Name()
-		m := versionedName.FindStringSubmatch(name)
+		version, role, ok := parseVersioned(name)
 		switch {
 		case name == "timestamp.json", name == "targets" && e.IsDir(), isTemporary(name):
-		case m != nil:
-			if v, _ := strconv.ParseInt(m[1], 10, 64); v > next[m[2]] {
+		case ok && next[role] > 0:
+			if version > next[role] {
 				report("%s: a version from the future", name)
 			}
 		default:
@@ -116,7 +111,7 @@ func (st *state) verifyListing(dir string, report func(string, ...any)) error {
 		if _, ok := st.files["targets/"+name]; ok || isTemporary(name) {
 			continue
 		}
-		if !targetName.MatchString(name) {
+		if len(name) < 66 || name[64] != '.' {
 			report("targets/%s does not belong here", name)
 			continue
 		}
@@ -130,4 +125,12 @@ func (st *state) verifyListing(dir string, report func(string, ...any)) error {
 	return nil
 }
 
-func isTemporary(name string) bool { return len(name) > 5 && name[:5] == ".tmp-" }
+// parseVersioned is the inverse of versioned.
+func parseVersioned(name string) (version int64, role string, ok bool) {
+	number, rest, _ := strings.Cut(name, ".")
+	version, err := strconv.ParseInt(number, 10, 64)
+	role = strings.TrimSuffix(rest, ".json")
+	return version, role, err == nil && version > 0 && name == versioned(version, role)
+}
+
+func isTemporary(name string) bool { return strings.HasPrefix(name, ".tmp-") }
