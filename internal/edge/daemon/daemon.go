@@ -53,6 +53,7 @@ type Daemon struct {
 	metrics  *obs.Metrics
 	handler  http.Handler
 	admin    http.Handler
+	local    map[net.Listener]http.Handler // sockets and the admin listener
 
 	ca   *ca.CA
 	ct   *ctlog.Log
@@ -99,7 +100,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (_ *Daemon, err error) {
 	}
 	d.handler = d.routes()
 	d.admin = d.adminRoutes()
-	return d, nil
+	return d, d.listenLocally()
 }
 
 func (d *Deps) fill() {
@@ -186,10 +187,16 @@ func (d *Daemon) Handler() http.Handler { return d.handler }
 // after a failed New and more than once.
 func (d *Daemon) Close(ctx context.Context) error {
 	var errs []error
-	if d.listener != nil {
-		if err := d.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	closeListener := func(l net.Listener) {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
+	}
+	if d.listener != nil {
+		closeListener(d.listener)
+	}
+	for l := range d.local {
+		closeListener(l)
 	}
 	if d.log != nil {
 		errs = append(errs, d.log.Close(ctx))

@@ -5,6 +5,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -24,11 +25,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	servers := map[net.Listener]*http.Server{d.listener: d.server(d.handler)}
-	extra, err := d.localListeners()
-	if err != nil {
-		return errors.Join(err, d.Close(context.WithoutCancel(ctx)))
-	}
-	for l, h := range extra {
+	for l, h := range d.local {
 		servers[l] = d.server(h)
 	}
 	for l, s := range servers {
@@ -52,9 +49,6 @@ func (d *Daemon) Run(ctx context.Context) error {
 	for _, s := range servers {
 		errs = append(errs, s.Shutdown(grace))
 	}
-	for l := range extra {
-		l.Close()
-	}
 	return errors.Join(append(errs, d.Close(grace))...)
 }
 
@@ -70,36 +64,29 @@ func (d *Daemon) server(h http.Handler) *http.Server {
 	}
 }
 
-// localListeners opens what only this machine may reach.
-func (d *Daemon) localListeners() (_ map[net.Listener]http.Handler, err error) {
-	open := map[net.Listener]http.Handler{}
-	defer func() {
-		if err != nil {
-			for l := range open {
-				l.Close()
-			}
-		}
-	}()
+// listenLocally opens what only this machine may reach.
+func (d *Daemon) listenLocally() error {
+	d.local = map[net.Listener]http.Handler{}
 	admin, err := localsock.Listen(d.layout.adminSocket())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	open[admin] = d.admin
+	d.local[admin] = d.admin
 	if d.dev != nil {
 		dev, err := localsock.Listen(d.layout.devSocket())
 		if err != nil {
-			return nil, err
+			return err
 		}
-		open[dev] = d.dev.SocketHandler()
+		d.local[dev] = d.dev.SocketHandler()
 	}
 	if d.cfg.AdminListen != "" {
 		l, err := net.Listen("tcp", d.cfg.AdminListen)
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("--admin-listen %s: %w", d.cfg.AdminListen, err)
 		}
-		open[l] = d.admin
+		d.local[l] = d.admin
 	}
-	return open, nil
+	return nil
 }
 
 // keepTUFFresh re-signs what is near its expiry. A failure leaves the last
