@@ -135,6 +135,11 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%s: parsed as %+v", name, e)
 		}
 	}
+	for i := range good {
+		if _, err := Parse([]byte(good[:i])); err == nil {
+			t.Errorf("accepted the first %d bytes", i)
+		}
+	}
 	if _, err := Parse([]byte(replace(`"logIndex":"735"`, `"log_index":735`))); err != nil {
 		t.Errorf("snake case and bare numbers: %v", err)
 	}
