@@ -4,6 +4,8 @@ package verify
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -175,8 +177,25 @@ func (c *check) statementSubject() error {
 			return nil
 		}
 	}
-	return fail(CodeArtifactMismatch, "the artifact is %s, which is none of the statement's %d subjects (the first is %q)",
-		algorithmsAndSums(given), len(c.statement.Subjects), c.statement.Subjects[0].Name)
+	return fail(CodeArtifactMismatch, "the artifact is %s, the signature is about %s", algorithmsAndSums(given), aboutText(c.statement.Subjects))
+}
+
+// aboutText says what a statement is about: its first subject, by name if it
+// has one, and how many there are besides.
+func aboutText(subjects []intoto.Subject) string {
+	first := subjects[0]
+	var sums []string
+	for _, alg := range slices.Sorted(maps.Keys(first.Digests)) {
+		sums = append(sums, fmt.Sprintf("%.20s:%.128s", alg, first.Digests[alg]))
+	}
+	text := strings.Join(sums, ", ")
+	if first.Name != "" {
+		text = fmt.Sprintf("%.200q (%s)", first.Name, text)
+	}
+	if more := len(subjects) - 1; more > 0 {
+		text = fmt.Sprintf("%s and %d more, none of which it is", text, more)
+	}
+	return text
 }
 
 // rekordOf is the Rekor v2 entry that this bundle must have been logged as.

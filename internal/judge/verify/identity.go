@@ -85,10 +85,10 @@ func (id *Identity) ready() bool {
 // mismatch returns "" if the signer is this identity, else the first thing that differs.
 func (id *Identity) mismatch(san certext.SAN, ext certext.Extensions) string {
 	if san.Value == "" || !id.compiled.san(san.Value) {
-		return fmt.Sprintf("identity is %q, want %s", san.Value, describe(id.SAN, id.SANRegexp))
+		return fmt.Sprintf("identity is %q, expected %s", san.Value, describe(id.SAN, id.SANRegexp))
 	}
 	if issuer := ext.IssuerURL(); issuer == "" || !id.compiled.issuer(issuer) {
-		return fmt.Sprintf("issuer is %q, want %s", issuer, describe(id.Issuer, id.IssuerRegexp))
+		return fmt.Sprintf("issuer is %q, expected %s", issuer, describe(id.Issuer, id.IssuerRegexp))
 	}
 	for _, f := range []struct{ name, want, got string }{
 		{"GitHub workflow trigger", id.GitHubWorkflowTrigger, ext.GitHubTrigger},
@@ -98,7 +98,7 @@ func (id *Identity) mismatch(san certext.SAN, ext certext.Extensions) string {
 		{"GitHub workflow ref", id.GitHubWorkflowRef, ext.GitHubRef},
 	} {
 		if f.want != "" && f.want != f.got {
-			return fmt.Sprintf("%s is %q, want %q", f.name, f.got, f.want)
+			return fmt.Sprintf("%s is %q, expected %q", f.name, f.got, f.want)
 		}
 	}
 	return ""
@@ -124,5 +124,8 @@ func (c *check) identity() error {
 		}
 		reasons = append(reasons, why)
 	}
-	return fail(CodeNoMatchingIdentity, "none of the %d accepted identities signed this: %s", len(reasons), strings.Join(reasons, "; "))
+	if len(reasons) == 1 {
+		return fail(CodeNoMatchingIdentity, "the signer's %s", reasons[0])
+	}
+	return fail(CodeNoMatchingIdentity, "the signer is none of the %d accepted identities: its %s", len(reasons), strings.Join(reasons, "; its "))
 }
