@@ -42,6 +42,11 @@ func (c *check) chain() error {
 // authority that is trusted at all the times, of which there is at least one.
 // The caller has held the leaf's own validity against them.
 func issuerOf(leaf *x509.Certificate, cas []trustroot.CertificateAuthority, times []time.Time) (*x509.Certificate, error) {
+	for _, t := range times {
+		if t.IsZero() { // which x509 would take for the present
+			return nil, fail(CodeCertificateChain, "there is no time to judge the certificate at")
+		}
+	}
 	var why error
 	for i := range cas {
 		ca := &cas[i]

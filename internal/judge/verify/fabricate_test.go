@@ -339,8 +339,8 @@ func (in *instance) issue(template *x509.Certificate, pub crypto.PublicKey, by a
 func (in *instance) p256() crypto.Signer { return in.ecdsa(elliptic.P256()) }
 func (in *instance) p384() crypto.Signer { return in.ecdsa(elliptic.P384()) }
 
-func (in *instance) rsa() crypto.Signer {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+func (in *instance) rsa(bits int) crypto.Signer {
+	key, err := rsa.GenerateKey(rand.Reader, bits)
 	in.ok(err)
 	return key
 }

@@ -13,7 +13,6 @@ import (
 	"hallmark/internal/format/digest"
 	"hallmark/internal/format/dsse"
 	"hallmark/internal/format/intoto"
-	"hallmark/internal/format/logentry"
 	"hallmark/internal/format/pubkey"
 	"hallmark/internal/format/trustroot"
 	"hallmark/internal/judge/verify"
@@ -25,6 +24,7 @@ type setup struct {
 	in       *instance
 	recipe   *recipe
 	finish   func(*bundle.Bundle) // changes the finished bundle
+	noBundle bool
 	root     *trustroot.Root
 	artifact verify.Artifact
 	identity verify.Identity
@@ -59,6 +59,9 @@ func (s *setup) check() (*verify.Verified, error) {
 	b := s.in.sign(s.recipe)
 	if s.finish != nil {
 		s.finish(b)
+	}
+	if s.noBundle {
+		b = nil
 	}
 	if s.policy.Key == nil && s.policy.Identities == nil && !s.policy.AnyIdentityUnsafe {
 		id, err := verify.NewIdentity(s.identity)
@@ -117,8 +120,8 @@ func TestAccepts(t *testing.T) {
 		"managed key, v1":          func(s *setup) { s.managed(); s.v1Message() },
 		"managed key, v1 envelope": func(s *setup) { s.managed(); s.v1Envelope() },
 		"managed key, no time":     func(s *setup) { s.managed(); s.recipe.noToken = true; s.policy.Timestamps = 0 },
-		"managed key, no log":      func(s *setup) { s.managed(); s.recipe.noEntry = true; s.policy.LogEntries = 0 },
-		"no log asked for":         func(s *setup) { s.recipe.noEntry = true; s.policy.LogEntries = 0 },
+		"managed key, no log":      func(s *setup) { s.managed(); s.unlogged() },
+		"no log asked for":         func(s *setup) { s.unlogged() },
 		"no SCT asked for":         func(s *setup) { s.recipe.noSCT = true; s.policy.SCTs = 0 },
 		"any identity": func(s *setup) {
 			s.policy.AnyIdentityUnsafe = true
@@ -168,17 +171,17 @@ func TestAccepts(t *testing.T) {
 		"P-384":            func(s *setup) { s.sha384() },
 		"P-384, SHA-256":   func(s *setup) { s.sha384(); s.recipe.details = pubkey.LegacyECDSAP384SHA256; s.inV1("hashedrekord") },
 		"Ed25519ph":        func(s *setup) { s.ed25519(); s.recipe.details = pubkey.Ed25519ph },
-		"Ed25519 envelope": func(s *setup) { s.ed25519(); s.attest(); s.recipe.noEntry = true; s.policy.LogEntries = 0 },
+		"Ed25519 envelope": func(s *setup) { s.ed25519(); s.attest(); s.unlogged() },
 		"Ed25519 message": func(s *setup) {
 			s.ed25519()
-			s.recipe.noEntry, s.policy.LogEntries = true, 0
+			s.unlogged()
 			s.artifact.Content = s.recipe.artifact
 		},
 		"key details": func(s *setup) {
-			s.recipe.key = s.in.rsa()
+			s.recipe.key = s.in.rsa(2048)
 			s.recipe.details, s.policy.KeyDetails = pubkey.RSAPSS_2048_SHA256, pubkey.RSAPSS_2048_SHA256
 			s.managed()
-			s.recipe.noEntry, s.policy.LogEntries = true, 0
+			s.unlogged()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -198,6 +201,22 @@ func TestAccepts(t *testing.T) {
 func (s *setup) sha384() {
 	s.recipe.key = s.in.p384()
 	s.artifact.Digests = append(s.artifact.Digests, digest.Of(digest.SHA384, s.recipe.artifact))
+}
+
+// oddRSA takes a key of a size that no scheme is for.
+func (s *setup) oddRSA() {
+	s.recipe.key = s.in.rsa(2560)
+	s.recipe.details = pubkey.LegacyRSAPKCS1v15
+}
+
+// unlogged leaves the log out.
+func (s *setup) unlogged() { s.recipe.noEntry, s.policy.LogEntries = true, 0 }
+
+// undigested leaves out the digest that the bundle claims, and gives another
+// one of the artifact than the signature is over.
+func (s *setup) undigested() {
+	s.finish = func(b *bundle.Bundle) { b.Message.Digest = digest.Digest{} }
+	s.artifact.Digests = []digest.Digest{digest.Of(digest.SHA512, s.recipe.artifact)}
 }
 
 func (s *setup) ed25519() {
@@ -313,7 +332,14 @@ func structureFaults() []fault {
 		{"negative index", after(func(b *bundle.Bundle) { b.Entries[0].LogIndex = -1 }), verify.CodeBundle},
 		{"no proof", after(func(b *bundle.Bundle) { b.Entries[0].Proof = nil }), verify.CodeBundle},
 		{"no promise in v0.1", after(func(b *bundle.Bundle) { b.Version = bundle.V01 }), verify.CodeBundle},
-		{"too many entries", after(func(b *bundle.Bundle) { b.Entries = make([]*logentry.Entry, 33) }), verify.CodeBundle},
+		{"no bundle", func(s *setup) { s.noBundle = true }, verify.CodeBundle},
+		{"too many entries", after(func(b *bundle.Bundle) {
+			for i := range int64(32) {
+				other := *b.Entries[0]
+				other.LogID, other.LogIndex = bytes.Repeat([]byte{7}, 32), i
+				b.Entries = append(b.Entries, &other)
+			}
+		}), verify.CodeBundle},
 		{"too many timestamps", after(func(b *bundle.Bundle) { b.Timestamps = make([][]byte, 33) }), verify.CodeBundle},
 		{"two signatures", func(s *setup) {
 			s.attest()
@@ -327,6 +353,7 @@ func structureFaults() []fault {
 		{"no artifact", func(s *setup) { s.artifact = verify.Artifact{} }, verify.CodeArtifactMissing},
 		{"no artifact for a statement", func(s *setup) { s.attest(); s.artifact = verify.Artifact{} }, verify.CodeArtifactMissing},
 		{"any artifact for a message", func(s *setup) { s.artifact = verify.Artifact{AnySubjectUnsafe: true} }, verify.CodeArtifactMissing},
+		{"zero digest for a statement", func(s *setup) { s.attest(); s.artifact.Digests = make([]digest.Digest, 1) }, verify.CodeArtifactMissing},
 		{"zero digest", func(s *setup) { s.artifact.Digests = make([]digest.Digest, 1) }, verify.CodeArtifactMissing},
 		{"two artifacts", func(s *setup) {
 			s.artifact.Digests = append(s.artifact.Digests, digest.Of(digest.SHA256, []byte("another")))

@@ -12,6 +12,8 @@ import (
 	"hallmark/internal/format/bundle"
 	"hallmark/internal/format/certext"
 	"hallmark/internal/format/logentry"
+	"hallmark/internal/format/pubkey"
+	"hallmark/internal/format/trustroot"
 	"hallmark/internal/judge/verify"
 )
 
@@ -97,6 +99,16 @@ func certificateFaults(t *testing.T) []fault {
 			s.recipe.tokenTime = s.in.at.Add(time.Minute)
 			s.root.CAs[0].Valid = s.in.window(-time.Hour, time.Second)
 		}, verify.CodeCertificateChain},
+		{"its own authority", func(s *setup) {
+			s.recipe.cert = func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: "self"} }
+			s.recipe.noSCT, s.policy.SCTs = true, 0
+			s.recipe.issuer = &authority{&x509.Certificate{Subject: pkix.Name{CommonName: "self"}}, s.recipe.key}
+			s.finish = func(b *bundle.Bundle) {
+				self, err := x509.ParseCertificate(b.Certificates[0])
+				s.in.ok(err)
+				s.root.CAs[0].Chain = []*x509.Certificate{self}
+			}
+		}, verify.CodeCertificateChain},
 		{"unknown critical extension", func(s *setup) {
 			s.recipe.extra = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}
 		}, verify.CodeCertificateChain},
@@ -174,7 +186,11 @@ func timeFaults() []fault {
 		}, verify.CodeSET},
 		{"bad promise beside a good token", func(s *setup) { s.inV1("hashedrekord"); s.recipe.setKey = s.in.p256() }, verify.CodeSET},
 		{"promise of a v2 log", func(s *setup) {
-			s.finish = func(b *bundle.Bundle) { b.Entries[0].SET = []byte("promise") }
+			s.finish = func(b *bundle.Bundle) {
+				var err error
+				b.Entries[0].SET, err = pubkey.Sign(s.in.log, pubkey.Ed25519, logentry.SETPayload(b.Entries[0]))
+				s.in.ok(err)
+			}
 		}, verify.CodeSET},
 	}
 }
@@ -195,5 +211,18 @@ func sctFaults() []fault {
 		{"none", func(s *setup) { s.recipe.noSCT = true }, verify.CodeSCTThreshold},
 		{"unknown CT log", func(s *setup) { s.root.CTLogs = nil }, verify.CodeSCTThreshold},
 		{"one of two", func(s *setup) { s.policy.SCTs = 2 }, verify.CodeSCTThreshold},
+	}
+}
+
+// TestNoPresent: the zero time is not the present, as it would be to
+// crypto/x509, even for a certificate that is valid since then.
+func TestNoPresent(t *testing.T) {
+	s := newSetup(newInstance(t))
+	s.recipe.cert = func(c *x509.Certificate) { c.NotBefore, c.NotAfter = time.Time{}, s.in.at.AddDate(1, 0, 0) }
+	s.root.CAs[0].Valid = trustroot.Window{}
+	s.policy.AnyIdentityUnsafe = true
+	_, err := verify.CheckCertificate(s.in.certificate(s.recipe), s.root, s.policy, time.Time{})
+	if codeOf(err) != verify.CodeCertificateChain {
+		t.Errorf("got %v, want code %q", err, verify.CodeCertificateChain)
 	}
 }

@@ -242,7 +242,7 @@ func contentFaults() []fault {
 		}, verify.CodeArtifactMismatch},
 		{"Ed25519 content is not the digest's", func(s *setup) {
 			s.ed25519()
-			s.recipe.noEntry, s.policy.LogEntries = true, 0
+			s.unlogged()
 			s.artifact = verify.Artifact{Content: s.recipe.artifact, Digests: []digest.Digest{digest.Of(digest.SHA256, []byte("another"))}}
 		}, verify.CodeArtifactMismatch},
 		{"digest of the wrong kind", func(s *setup) {
@@ -252,9 +252,21 @@ func contentFaults() []fault {
 			s.ed25519()
 			s.policy.KeyDetails = pubkey.Ed25519
 			s.managed()
-			s.recipe.noEntry, s.policy.LogEntries = true, 0
+			s.unlogged()
 		}, verify.CodeArtifactMissing},
 
+		{"digest that the signature is over", func(s *setup) { s.undigested(); s.unlogged() }, verify.CodeArtifactMissing},
+		{"digest that the log entry is about", (*setup).undigested, verify.CodeArtifactMissing},
+		{"digest that the v1 log entry is about", func(s *setup) { s.v1Message(); s.undigested() }, verify.CodeArtifactMissing},
+
+		{"Ed25519 content by another key", func(s *setup) {
+			s.ed25519()
+			s.managed()
+			s.policy.KeyDetails = pubkey.Ed25519
+			s.unlogged()
+			s.artifact.Content = s.recipe.artifact
+			bad(s)
+		}, verify.CodeSignature},
 		{"message by another key", func(s *setup) { bad(s) }, verify.CodeSignature},
 		{"message without a digest", func(s *setup) {
 			s.finish = func(b *bundle.Bundle) { b.Message.Digest = digest.Digest{} }
@@ -270,6 +282,9 @@ func contentFaults() []fault {
 			bad(s)
 		}, verify.CodeSignature},
 
+		{"key of an odd size", func(s *setup) { s.oddRSA(); s.unlogged() }, verify.CodeUnsupported},
+		{"key of an odd size, envelope", func(s *setup) { s.oddRSA(); s.attest(); s.unlogged() }, verify.CodeUnsupported},
+		{"key of an odd size, log", (*setup).oddRSA, verify.CodeUnsupported},
 		{"digest hint of the wrong kind", func(s *setup) {
 			s.finish = func(b *bundle.Bundle) { b.Message.Digest = digest.Of(digest.SHA384, s.recipe.artifact) }
 			s.artifact.Digests = append(s.artifact.Digests, digest.Of(digest.SHA384, s.recipe.artifact))

@@ -78,7 +78,7 @@ func (c *check) entryTime(e *entry) error {
 }
 
 // included checks that proof, checkpoint and entry are about one tree, and
-// that the entry is in it.
+// that the entry is in it. The structure step has bounded the proof's numbers.
 func included(e *entry, cp *checkpoint.Checkpoint) error {
 	p, log := e.Proof, e.log
 	host, _, v1 := cp.TreeID()
@@ -87,8 +87,6 @@ func included(e *entry, cp *checkpoint.Checkpoint) error {
 		return fail(CodeCheckpoint, "checkpoint is of log %q, expected %q, the host of %s", cp.Origin, log.Origin(), log.BaseURL)
 	case !e.v2 && (!v1 || host == ""):
 		return fail(CodeCheckpoint, "checkpoint is of log %q, expected \"host - tree ID\", as a Rekor v1 log names its trees", cp.Origin)
-	case p.LogIndex < 0 || p.TreeSize <= 0 || p.LogIndex >= p.TreeSize:
-		return fail(CodeInclusionProof, "index %d is not in a tree of size %d", p.LogIndex, p.TreeSize)
 	case e.v2 && p.LogIndex != e.LogIndex:
 		return fail(CodeInclusionProof, "entry is at index %d, but the proof is for index %d", e.LogIndex, p.LogIndex)
 	case cp.Size > math.MaxInt64 || int64(cp.Size) != p.TreeSize:
