@@ -18,7 +18,8 @@ const tesseraAge = time.Millisecond
 // the last one has been written; when writing takes longer than that, it piles up small batches,
 // each of which costs as many file writes as a large one.
 type batcher struct {
-	interval time.Duration
+	interval time.Duration        // least time between the starts of two batches
+	hold     func() time.Duration // further time to gather, asked when there is something to write
 	max      int
 
 	mu      sync.Mutex
@@ -36,8 +37,8 @@ type addition struct {
 	err   error
 }
 
-func newBatcher(interval time.Duration, max int) *batcher {
-	b := &batcher{interval: interval, max: max, wake: make(chan struct{}, 1), done: make(chan struct{})}
+func newBatcher(interval time.Duration, hold func() time.Duration, max int) *batcher {
+	b := &batcher{interval: interval, hold: hold, max: max, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go b.run()
 	return b
 }
@@ -72,9 +73,7 @@ func (b *batcher) run() {
 	defer close(b.done)
 	var last time.Time
 	for {
-		b.mu.Lock()
-		waiting, closed := len(b.pending), b.closed
-		b.mu.Unlock()
+		waiting, closed := b.state()
 		if waiting == 0 {
 			if closed {
 				return
@@ -82,11 +81,34 @@ func (b *batcher) run() {
 			<-b.wake
 			continue
 		}
-		if waiting < b.max {
-			time.Sleep(b.interval - time.Since(last))
-		}
+		b.gather(max(b.interval-time.Since(last), b.hold()))
 		last = time.Now()
 		write(b.take())
+	}
+}
+
+func (b *batcher) state() (waiting int, closed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.pending), b.closed
+}
+
+// gather waits for a while, or until there is a full batch or the batcher is closed.
+func (b *batcher) gather(pause time.Duration) {
+	if pause <= 0 {
+		return
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	for {
+		if waiting, closed := b.state(); waiting >= b.max || closed {
+			return
+		}
+		select {
+		case <-timer.C:
+			return
+		case <-b.wake:
+		}
 	}
 }
 

@@ -31,7 +31,9 @@ func (d demoter) Handle(ctx context.Context, r slog.Record) error {
 }
 
 // WithAttrs implements [slog.Handler].
-func (d demoter) WithAttrs(attrs []slog.Attr) slog.Handler { return demoter{d.Handler.WithAttrs(attrs)} }
+func (d demoter) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return demoter{d.Handler.WithAttrs(attrs)}
+}
 
 // WithGroup implements [slog.Handler].
 func (d demoter) WithGroup(name string) slog.Handler { return demoter{d.Handler.WithGroup(name)} }

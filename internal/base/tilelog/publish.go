@@ -38,6 +38,7 @@ type publisher struct {
 	watching  bool                 // one watch goroutine runs
 	tending   bool                 // one tend timer is pending
 	checked   time.Time            // when the clock was last checked
+	nextAt    time.Time            // when Tessera may publish again; wall clock
 	closed    bool
 }
 
@@ -73,7 +74,19 @@ func (p *publisher) onSigned(size uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.signed = max(p.signed, size)
+	p.nextAt = time.Now().Add(p.l.cfg.CheckpointInterval) // until refresh sees the file's time
 	p.armLocked()
+}
+
+// untilNext is how long Tessera will not publish yet, because the last checkpoint is too young.
+func (p *publisher) untilNext() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wait := time.Until(p.nextAt)
+	if wait > p.l.cfg.CheckpointInterval { // the clock stepped back
+		return 0
+	}
+	return wait
 }
 
 // armLocked starts the watch if a signed checkpoint that is not yet published covers a waiter.
@@ -144,6 +157,10 @@ func (p *publisher) refresh() (*Tree, error) {
 	if err := durable.SyncDir(p.l.cfg.Dir); err != nil {
 		return nil, err
 	}
+	fi, err := os.Stat(p.checkpointPath())
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoint: %w", err)
+	}
 	t := &Tree{Size: cp.Size, Root: [hashSize]byte(cp.Hash), Checkpoint: string(raw), l: p.l}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -151,6 +168,7 @@ func (p *publisher) refresh() (*Tree, error) {
 		return p.published, nil // read before a concurrent refresh
 	}
 	p.published = t
+	p.nextAt = fi.ModTime().Add(p.l.cfg.CheckpointInterval)
 	p.signed = max(p.signed, t.Size)
 	for w := range p.waiters {
 		if w.index < t.Size {

@@ -53,6 +53,11 @@ type Config struct {
 	// BatchInterval is the least time between the starts of two batches; zero means 5 ms. An
 	// entry that comes later than that after the last batch is written at once.
 	BatchInterval time.Duration
+	// Gather holds entries back until the next checkpoint may be published, unless a batch is
+	// full. It is for logs whose writers await that checkpoint: it costs them nothing, makes
+	// one batch per checkpoint under load, and has the checkpoint follow its batch at once
+	// (Tessera looks again a whole interval after a batch that came too early).
+	Gather bool
 	// CheckpointInterval is the time between checkpoints; zero means [MinCheckpointInterval].
 	CheckpointInterval time.Duration
 	// RepublishInterval re-signs a checkpoint of a tree that has not grown; zero means never.
@@ -120,7 +125,11 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		cancel()
 		return nil, err
 	}
-	l.batch = newBatcher(cfg.BatchInterval, int(cfg.BatchSize))
+	hold := func() time.Duration { return 0 }
+	if cfg.Gather {
+		hold = l.pub.untilNext
+	}
+	l.batch = newBatcher(cfg.BatchInterval, hold, int(cfg.BatchSize))
 	return l, nil
 }
 

@@ -164,6 +164,39 @@ func TestEntriesAreProvenAndSurviveReopening(t *testing.T) {
 	}
 }
 
+// One batch per checkpoint, and the checkpoint at once after its batch.
+func TestGatherMakesOneBatchPerCheckpoint(t *testing.T) {
+	k := newKeys(t)
+	l := open(t, Config{Dir: t.TempDir(), Signer: k.signer, Gather: true})
+	defer closeLog(t, l)
+	addAll(t, l, 1, "first")
+	sizes := map[uint64]bool{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for i := range 20 {
+		time.Sleep(2 * time.Millisecond)
+		wg.Go(func() {
+			idx, err := l.Add(t.Context(), fmt.Appendf(nil, "e-%d", i))()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			tree, err := l.Await(t.Context(), idx)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			sizes[tree.Size] = true
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	if len(sizes) > 2 { // two, if the machine stalled for a checkpoint interval
+		t.Fatalf("20 entries within 40 ms came under %d checkpoints", len(sizes))
+	}
+}
+
 func TestAwaitGivesUpWithItsContextAndOnClose(t *testing.T) {
 	k := newKeys(t)
 	l := open(t, Config{Dir: t.TempDir(), Signer: k.signer})
@@ -469,7 +502,7 @@ func BenchmarkAdd(b *testing.B) {
 	}{{"spaced250ms", 250 * time.Millisecond}, {"backtoback", 0}} {
 		b.Run(mode.name, func(b *testing.B) {
 			k := newKeys(b)
-			l := open(b, Config{Dir: b.TempDir(), Signer: k.signer})
+			l := open(b, Config{Dir: b.TempDir(), Signer: k.signer, Gather: true})
 			defer closeLog(b, l)
 			var took []time.Duration
 			for i := 0; b.Loop(); i++ {

@@ -31,19 +31,9 @@ func (l *Log) check(h logentry.HashedRekord) ([]term, *Refusal) {
 		return nil, refusalf("algorithm", httpapi.InvalidArgument,
 			"keyDetails %s is not accepted: expected ECDSA on P-256, P-384 or P-521 with SHA-256, -384 or -512, RSA PKCS #1 v1.5 of 2048, 3072 or 4096 bits, or %s", h.Details, pubkey.Ed25519ph)
 	}
-	s, err := signerOf(h)
-	if err != nil {
-		return nil, refusal("key", httpapi.InvalidArgument, err)
-	}
-	// Verifiers rebuild the entry from a bundle, which says nothing about key details: they
-	// take the key's default, and would not find an entry with others.
-	if want, err := pubkey.LogDetails(s.key); err != nil {
-		return nil, refusal("key", httpapi.InvalidArgument, err)
-	} else if want != h.Details {
-		return nil, refusalf("algorithm", httpapi.InvalidArgument, "keyDetails is %s: for this key expected %s", h.Details, want)
-	}
-	if err := l.accepts(s.cert); err != nil {
-		return nil, refusal("policy", httpapi.PermissionDenied, err)
+	s, r := l.accepted(h)
+	if r != nil {
+		return nil, r
 	}
 	if err := pubkey.VerifyDigest(s.key, h.Details, h.Digest.Bytes(), h.Signature); err != nil {
 		return nil, refusalf("signature", httpapi.InvalidArgument, "the signature over the digest does not verify with the given key: %w", err)
@@ -51,26 +41,57 @@ func (l *Log) check(h logentry.HashedRekord) ([]term, *Refusal) {
 	return s.terms(h.Digest), nil
 }
 
-// signer is the verifier of an entry, parsed once.
-type signer struct {
-	cert *x509.Certificate // nil for a bare key
-	key  crypto.PublicKey
-	spki [32]byte // SHA-256
+// accepted parses the verifier of h and decides whether this log takes its signatures, made
+// with the stated key details.
+func (l *Log) accepted(h logentry.HashedRekord) (signer, *Refusal) {
+	hash := verifierHash(h)
+	s, known := l.known.get(hash)
+	if !known {
+		var cert *x509.Certificate
+		var err error
+		if s, cert, err = signerOf(h); err != nil {
+			return signer{}, refusal("key", httpapi.InvalidArgument, err)
+		}
+		if err := l.accepts(cert); err != nil {
+			return signer{}, refusal("policy", httpapi.PermissionDenied, err)
+		}
+	}
+	// Verifiers rebuild the entry from a bundle, which says nothing about key details: they
+	// take the key's default, and would not find an entry with others.
+	if err := h.Details.Check(s.key); err != nil {
+		return signer{}, refusal("key", httpapi.InvalidArgument, err)
+	}
+	if want, err := pubkey.LogDetails(s.key); err != nil {
+		return signer{}, refusal("key", httpapi.InvalidArgument, err)
+	} else if want != h.Details {
+		return signer{}, refusalf("algorithm", httpapi.InvalidArgument, "keyDetails is %s: for this key expected %s", h.Details, want)
+	}
+	if !known {
+		l.known.add(hash, s)
+	}
+	return s, nil
 }
 
-func signerOf(h logentry.HashedRekord) (signer, error) {
+// signer is the verifier of an entry, parsed once.
+type signer struct {
+	key   crypto.PublicKey
+	spki  [32]byte // SHA-256
+	names []string // subject alternative names; none for a bare key
+}
+
+// signerOf parses the verifier of h; cert is nil for a bare key.
+func signerOf(h logentry.HashedRekord) (s signer, cert *x509.Certificate, err error) {
 	if len(h.Certificate) == 0 {
 		key, err := pubkey.ParsePKIX(h.PublicKey)
 		if err != nil {
-			return signer{}, fmt.Errorf("publicKey: %w", err)
+			return signer{}, nil, fmt.Errorf("publicKey: %w", err)
 		}
-		return signer{key: key, spki: sha256.Sum256(h.PublicKey)}, h.Details.Check(key)
+		return signer{key: key, spki: sha256.Sum256(h.PublicKey)}, nil, nil
 	}
-	cert, err := x509.ParseCertificate(h.Certificate)
-	if err != nil {
-		return signer{}, fmt.Errorf("x509Certificate is not a DER certificate: %w", err)
+	if cert, err = x509.ParseCertificate(h.Certificate); err != nil {
+		return signer{}, nil, fmt.Errorf("x509Certificate is not a DER certificate: %w", err)
 	}
-	return signer{cert, cert.PublicKey, sha256.Sum256(cert.RawSubjectPublicKeyInfo)}, h.Details.Check(cert.PublicKey)
+	return signer{cert.PublicKey, sha256.Sum256(cert.RawSubjectPublicKeyInfo), namesIn(cert)}, cert, nil
 }
 
 // accepts applies the policy to a verifier; cert is nil for a bare key.

@@ -94,6 +94,7 @@ func (l *Log) sendEntry(w http.ResponseWriter, status int, e *logentry.Entry) {
 		l.answer(w, refusalf("internal", httpapi.Internal, "the entry cannot be encoded"))
 		return
 	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(out))) // or a large answer is sent in chunks
 	httpapi.WriteBody(w, status, "application/json", out)
 }
 

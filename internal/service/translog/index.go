@@ -37,6 +37,7 @@ var indexSchema = []string{`
 const (
 	insertEntry = "INSERT OR IGNORE INTO entry (idx, leaf) VALUES (?, ?)"
 	insertHit   = "INSERT OR IGNORE INTO hit (term, idx) VALUES (?, ?)"
+	insertHits3 = insertHit + ", (?, ?), (?, ?)" // the usual digest, key and one name
 	selectLeaf  = "SELECT idx FROM entry WHERE leaf = ?"
 	selectHits  = "SELECT idx FROM hit WHERE term = ? AND idx < ? ORDER BY idx DESC LIMIT ?"
 )
@@ -57,14 +58,15 @@ type index struct {
 	log    *slog.Logger
 	landed func(leaves [][32]byte) // told what has been committed
 
-	db   *sql.DB
-	find *sql.Stmt
-	hits *sql.Stmt
+	db     *sql.DB
+	leaves *finder
+	hits   *sql.Stmt
 
 	writing sync.Mutex // held for each transaction
 	conn    *sql.Conn  // guarded by writing, as are the statements and next
 	putRow  *sql.Stmt
 	putHit  *sql.Stmt
+	putHit3 *sql.Stmt
 	next    uint64 // entries [0, next) are committed
 
 	mu      sync.Mutex
@@ -110,10 +112,10 @@ func (x *index) connect(ctx context.Context) (err error) {
 	if x.db, err = store.Open(ctx, x.path, store.Normal, indexSchema); err != nil {
 		return err
 	}
-	x.db.SetMaxOpenConns(readers + 1)
-	x.db.SetMaxIdleConns(readers + 1)
+	x.db.SetMaxOpenConns(readers + 2) // the writer's and the finder's stay in use
+	x.db.SetMaxIdleConns(readers + 2)
 	// Statements and the connection outlive ctx.
-	if x.find, err = x.db.Prepare(selectLeaf); err != nil {
+	if x.leaves, err = newFinder(x.db); err != nil {
 		return err
 	}
 	if x.hits, err = x.db.Prepare(selectHits); err != nil {
@@ -128,6 +130,9 @@ func (x *index) connect(ctx context.Context) (err error) {
 	if x.putHit, err = x.conn.PrepareContext(context.Background(), insertHit); err != nil {
 		return err
 	}
+	if x.putHit3, err = x.conn.PrepareContext(context.Background(), insertHits3); err != nil {
+		return err
+	}
 	var last sql.NullInt64
 	if err := x.conn.QueryRowContext(ctx, "SELECT max(idx) FROM entry").Scan(&last); err != nil {
 		return err
@@ -140,6 +145,10 @@ func (x *index) connect(ctx context.Context) (err error) {
 }
 
 func (x *index) disconnect() error {
+	if x.leaves != nil {
+		x.leaves.close()
+		x.leaves = nil
+	}
 	if x.conn != nil {
 		x.conn.Close()
 		x.conn = nil
@@ -256,6 +265,12 @@ func (x *index) put(ctx context.Context, rows []row) error {
 		if _, err := x.putRow.ExecContext(ctx, int64(r.index), r.leaf[:]); err != nil {
 			return err
 		}
+		if t := r.terms; len(t) == 3 {
+			if _, err := x.putHit3.ExecContext(ctx, t[0][:], int64(r.index), t[1][:], int64(r.index), t[2][:], int64(r.index)); err != nil {
+				return err
+			}
+			continue
+		}
 		for _, t := range r.terms {
 			if _, err := x.putHit.ExecContext(ctx, t[:], int64(r.index)); err != nil {
 				return err
@@ -355,12 +370,7 @@ func (x *index) catchUp(ctx context.Context, rebuild bool) error {
 
 // lookup returns the place of a leaf, unproven.
 func (x *index) lookup(ctx context.Context, leaf [32]byte) (uint64, bool, error) {
-	var idx int64
-	err := x.find.QueryRowContext(ctx, leaf[:]).Scan(&idx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, false, nil
-	}
-	return uint64(idx), err == nil, err
+	return x.leaves.find(ctx, leaf)
 }
 
 // search returns the places of up to limit entries below before that have a term, last first,

@@ -4,6 +4,7 @@ package translog
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -77,7 +78,7 @@ func parseQuery(dig, identity, key string) (query, error) {
 
 // matches reports whether an entry is what q asks for, by the entry itself.
 func (q query) matches(h logentry.HashedRekord) bool {
-	s, err := signerOf(h)
+	s, _, err := signerOf(h)
 	if err != nil {
 		return false
 	}
@@ -85,23 +86,22 @@ func (q query) matches(h logentry.HashedRekord) bool {
 	case q.key != nil:
 		return s.spki == *q.key
 	case q.identity != "":
-		return slices.Contains(s.identities(), q.identity)
+		return slices.Contains(s.names, q.identity)
 	}
 	return h.Digest == q.digest
 }
 
-// identities are the subject alternative names of the certificate.
-func (s signer) identities() []string {
-	if s.cert == nil {
-		return nil
-	}
-	sans, err := certext.ParseSANs(s.cert)
+// namesIn lists the subject alternative names of a certificate.
+func namesIn(cert *x509.Certificate) []string {
+	sans, err := certext.ParseSANs(cert)
 	if err != nil {
 		return nil // a certificate of a foreign CA, under accept: any
 	}
 	var out []string
 	for _, san := range sans {
-		out = append(out, san.Value)
+		if san.Value != "" && !slices.Contains(out, san.Value) {
+			out = append(out, san.Value)
+		}
 	}
 	return out
 }
@@ -109,10 +109,8 @@ func (s signer) identities() []string {
 // terms are what an entry over d by s is indexed by.
 func (s signer) terms(d digest.Digest) []term {
 	out := []term{query{digest: d}.term(), query{key: &s.spki}.term()}
-	for _, name := range s.identities() {
-		if t := (query{identity: name}).term(); name != "" && !slices.Contains(out, t) {
-			out = append(out, t)
-		}
+	for _, name := range s.names {
+		out = append(out, query{identity: name}.term())
 	}
 	return out
 }
@@ -123,7 +121,7 @@ func termsOf(body []byte) ([]term, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := signerOf(h)
+	s, _, err := signerOf(h)
 	if err != nil {
 		return nil, err
 	}

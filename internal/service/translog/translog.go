@@ -90,10 +90,6 @@ type Deps struct {
 // awaitTimeout bounds the wait for a checkpoint, which takes a tenth of a second as a rule.
 const awaitTimeout = 20 * time.Second
 
-// batchInterval spaces batches under load: checkpoints come every 100 ms, so writing more often
-// than this only costs file writes.
-const batchInterval = 20 * time.Millisecond
-
 // Log is an open log. Its methods may be called concurrently.
 type Log struct {
 	cfg     Config
@@ -106,6 +102,7 @@ type Log struct {
 	stats   *stats
 	writes  *quota
 	reads   *quota
+	known   *knownSigners
 
 	mu      sync.Mutex
 	flights map[[32]byte]*flight // by leaf hash, until the index has the entry
@@ -136,7 +133,7 @@ func open(ctx context.Context, cfg Config, deps Deps) (_ *Log, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{cfg: cfg, deps: deps, flights: map[[32]byte]*flight{}}
+	l := &Log{cfg: cfg, deps: deps, known: newKnownSigners(), flights: map[[32]byte]*flight{}}
 	if l.id, err = checkpoint.LogID(cfg.Origin, deps.Key.Public()); err != nil {
 		return nil, err
 	}
@@ -152,7 +149,7 @@ func open(ctx context.Context, cfg Config, deps Deps) (_ *Log, err error) {
 		}
 	}()
 	if l.tiles, err = tilelog.Open(ctx, tilelog.Config{
-		Dir: treeDir(cfg.Dir), Signer: signer, BatchInterval: batchInterval, Log: deps.Log,
+		Dir: treeDir(cfg.Dir), Signer: signer, Gather: true, Log: deps.Log,
 	}); err != nil {
 		return nil, err
 	}
