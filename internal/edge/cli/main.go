@@ -16,6 +16,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -66,7 +67,9 @@ func Main(ctx context.Context, args []string, w World) int {
 	if err == nil {
 		return ExitOK
 	}
-	fmt.Fprintf(w.Err, "hallmark: %v\n", err)
+	for line := range strings.SplitSeq(err.Error(), "\n") { // joined errors
+		fmt.Fprintf(w.Err, "hallmark: %s\n", line)
+	}
 	var usage usageError
 	var coded exitError
 	switch {
@@ -112,7 +115,7 @@ is kept on this machine by "hallmark trust".`,
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "print nothing but what was asked for and errors")
 	root.AddCommand(
 		signCommand(a), verifyCommand(a), signBlobCommand(a), verifyBlobCommand(a),
-		trustCommand(a), versionCommand(a),
+		logCommand(a), trustCommand(a), versionCommand(a),
 	)
 	return root
 }
@@ -138,6 +141,14 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// optionalArg wants at most one argument.
+func optionalArg(_ *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usageError{fmt.Errorf("unexpected argument %q", args[1])}
+	}
+	return nil
 }
 
 // someArgs wants at least one argument.

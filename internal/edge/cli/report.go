@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -42,16 +43,32 @@ type verdict struct {
 	noCertificate bool
 }
 
+// signer is who signed: an identity, or a key that the user named.
+type signer struct {
+	Identity   string `json:"identity,omitempty"`
+	Issuer     string `json:"issuer,omitempty"`
+	Repository string `json:"repository,omitempty"`
+	Workflow   string `json:"workflow,omitempty"`
+	Ref        string `json:"ref,omitempty"`
+	Commit     string `json:"commit,omitempty"`
+	RunURL     string `json:"runURL,omitempty"`
+	ManagedKey bool   `json:"managedKey,omitempty"`
+}
+
+func signerOf(by verify.Signer) signer {
+	if by.Certificate == nil {
+		return signer{ManagedKey: true}
+	}
+	s := signer{Identity: by.SAN.Value, Issuer: by.Extensions.IssuerURL(), RunURL: by.Extensions.RunInvocationURI}
+	if who, err := certext.WhoOf(by.Certificate); err == nil {
+		s.Repository, s.Workflow, s.Ref, s.Commit = who.Repository, who.Workflow, who.Ref, who.SHA
+	}
+	return s
+}
+
 // signature is who signed, when, and where that is recorded.
 type signature struct {
-	Identity      string      `json:"identity,omitempty"`
-	Issuer        string      `json:"issuer,omitempty"`
-	Repository    string      `json:"repository,omitempty"`
-	Workflow      string      `json:"workflow,omitempty"`
-	Ref           string      `json:"ref,omitempty"`
-	Commit        string      `json:"commit,omitempty"`
-	RunURL        string      `json:"runURL,omitempty"`
-	ManagedKey    bool        `json:"managedKey,omitempty"`
+	signer
 	Times         []timestamp `json:"times"`
 	Log           []logged    `json:"log"`
 	PredicateType string      `json:"predicateType,omitempty"`
@@ -70,16 +87,12 @@ type logged struct {
 
 // accept records what was proven.
 func (v verdict) accept(verified *verify.Verified) verdict {
-	signer := verified.Signer()
-	s := &signature{Times: []timestamp{}, Log: []logged{}, ManagedKey: signer.Certificate == nil}
-	if signer.Certificate != nil {
-		s.Identity = signer.SAN.Value
-		s.Issuer = signer.Extensions.IssuerURL()
-		s.RunURL = signer.Extensions.RunInvocationURI
-		if who, err := certext.WhoOf(signer.Certificate); err == nil {
-			s.Repository, s.Workflow, s.Ref, s.Commit = who.Repository, who.Workflow, who.Ref, who.SHA
-		}
-	}
+	v.Accepted, v.Signature = true, signatureOf(verified)
+	return v
+}
+
+func signatureOf(verified *verify.Verified) *signature {
+	s := &signature{signer: signerOf(verified.Signer()), Times: []timestamp{}, Log: []logged{}}
 	for _, t := range verified.Times() {
 		s.Times = append(s.Times, timestamp{t.Time.UTC(), t.Source, t.URI})
 	}
@@ -89,8 +102,7 @@ func (v verdict) accept(verified *verify.Verified) verdict {
 	if st := verified.Statement(); st != nil {
 		s.PredicateType = st.PredicateType
 	}
-	v.Accepted, v.Signature = true, s
-	return v
+	return s
 }
 
 // judge records a refusal by the one verification path.
@@ -104,7 +116,7 @@ func (v verdict) judge(err error, b *bundle.Bundle) verdict {
 }
 
 func (v verdict) refuse(code string, err error) verdict {
-	v.Code, v.Reason = code, err.Error()
+	v.Code, v.Reason = code, strings.ReplaceAll(err.Error(), "\n", "; ") // joined errors
 	return v
 }
 
@@ -115,7 +127,8 @@ func (r *report) settle() {
 	}
 }
 
-// failure is the error of a report that is not verified.
+// failure is the error of a report that is not verified. The reasons are with
+// the candidates, which have been printed.
 func (r *report) failure() error {
 	if len(r.Candidates) == 0 {
 		return exitError{ExitNoSignatures, fmt.Errorf("%s: no signatures found for %s", r.Reference, r.Digest)}
@@ -130,7 +143,7 @@ func (r *report) failure() error {
 		return exitError{ExitNoCertificate, fmt.Errorf("%s: none of %s carries a certificate: verify with --key", r.Reference, count(without, "signature"))}
 	}
 	if len(r.Candidates) == 1 {
-		return exitError{ExitNoMatch, fmt.Errorf("%s: the one signature found is not accepted: %s: %s", r.Reference, r.Candidates[0].Code, r.Candidates[0].Reason)}
+		return exitError{ExitNoMatch, fmt.Errorf("%s: the one signature found is not accepted: %s", r.Reference, r.Candidates[0].Code)}
 	}
 	return exitError{ExitNoMatch, fmt.Errorf("%s: none of %s is accepted", r.Reference, count(len(r.Candidates), "signature"))}
 }

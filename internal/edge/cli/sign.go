@@ -77,6 +77,7 @@ anything is signed, logged or pushed.`,
 					return fmt.Errorf("%s is signed and logged, but the signature could not be attached: %w", image.Asked, err)
 				}
 			}
+			flags.handIn(ctx, a, s.active, result)
 			announceSigned(a, image.Ref.String(), s, result)
 		}
 		return nil
@@ -116,8 +117,8 @@ func announceSigned(a *app, what string, s *session, result *sign.Result) {
 	if a.quiet {
 		return
 	}
-	v := verdict{}.accept(result.Verified)
+	c := a.colours()
 	fmt.Fprintf(a.Out, "Signed %s\n", printable(what))
-	v.Signature.text(a, a.colours())
-	fmt.Fprintf(a.Out, "  %-9s  %s\n", "trust", describeTrust(s.active, a.Now()))
+	signatureOf(result.Verified).text(a, c)
+	a.row(c, "trust", describeTrust(s.active, a.Now()))
 }

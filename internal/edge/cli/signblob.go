@@ -61,9 +61,10 @@ signing. The bundle holds all that is needed to verify it without network. FILE 
 		if err := writeBundle(bundleFile, result); err != nil {
 			return err
 		}
+		flags.handIn(ctx, a, s.active, result)
 		announceSigned(a, name, s, result)
 		if !a.quiet {
-			fmt.Fprintf(a.Out, "  %-9s  %s\n", "bundle", bundleFile)
+			a.row(a.colours(), "bundle", bundleFile)
 		}
 		return nil
 	}

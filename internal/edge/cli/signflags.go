@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -13,6 +14,7 @@ import (
 	"hallmark/internal/base/fetch"
 	"hallmark/internal/format/trustroot"
 	"hallmark/internal/judge/verify"
+	"hallmark/internal/service/logclient"
 	"hallmark/internal/service/sign"
 	"hallmark/internal/service/token"
 	"hallmark/internal/service/trust"
@@ -27,7 +29,7 @@ type signFlags struct {
 	expect        identityFlags
 	token         token.Options
 	signingConfig string
-	yes           bool
+	yes, noIndex  bool
 	timeout       time.Duration
 }
 
@@ -41,6 +43,7 @@ func (s *signFlags) bind(f *pflag.FlagSet) {
 	f.StringVar(&s.token.ClientID, "oidc-client-id", "", "client `ID` at that issuer")
 	f.StringVar(&s.token.RedirectURL, "oidc-redirect-url", "", "loopback `URL` that the browser returns to (default: a free port)")
 	f.StringVar(&s.signingConfig, "signing-config", "", "`FILE` with a signing config to use instead of the trust root's")
+	f.BoolVar(&s.noIndex, "no-index", false, "do not hand the bundle in to the instance: log search then does not find it by the image's digest")
 	f.BoolVarP(&s.yes, "yes", "y", false, "do not ask before the identity is logged")
 	f.DurationVar(&s.timeout, "timeout", 3*time.Minute, "how long all of it may take")
 }
@@ -168,4 +171,25 @@ func (s *signFlags) confirm(a *app, active *trust.Active) error {
 		return errors.New("not confirmed, nothing was signed; --yes does without the question")
 	}
 	return nil
+}
+
+// handInTimeout bounds what nobody should have to wait for.
+const handInTimeout = 10 * time.Second
+
+// handIn gives the bundle of an envelope to the instance, so that its log's
+// search finds the signature by what it is about. The signature is good without.
+func (s *signFlags) handIn(ctx context.Context, a *app, active *trust.Active, result *sign.Result) {
+	in := active.Instance
+	if s.noIndex || in == nil || in.Log.Search == "" || in.ExternalURL == "" || result.Bundle.Envelope == nil {
+		return
+	}
+	ours := func(e verify.LoggedEntry) bool { return e.Origin == in.Log.Origin }
+	if !slices.ContainsFunc(result.Verified.Entries(), ours) {
+		return // logged elsewhere, by a signing config of the user's own
+	}
+	ctx, cancel := context.WithTimeout(ctx, handInTimeout)
+	defer cancel()
+	if err := logclient.HandIn(ctx, fetch.Config{UserAgent: userAgent()}, in.ExternalURL, result.JSON); err != nil {
+		a.note("hallmark: note: it is signed, but log search will not find it by its digest: %v", err)
+	}
 }

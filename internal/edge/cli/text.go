@@ -49,37 +49,45 @@ func (r *report) text(a *app, active *trust.Active) {
 		}
 	}
 	if r.Verified {
-		fmt.Fprintf(a.Out, "  %strust%s      %s\n", c.dim, c.off, describeTrust(active, a.Now()))
+		a.row(c, "trust", describeTrust(active, a.Now()))
 	}
 }
 
-func (s *signature) text(a *app, c colours) {
-	row := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(a.Out, "  %s%-9s%s  %s\n", c.dim, name, c.off, printable(value))
-		}
+// row prints one fact, unless it is empty.
+func (a *app) row(c colours, name, value string) {
+	if value != "" {
+		fmt.Fprintf(a.Out, "  %s%-9s%s  %s\n", c.dim, name, c.off, printable(value))
 	}
+}
+
+func (s signer) text(a *app, c colours) {
 	if s.ManagedKey {
-		row("signer", "the given key")
+		a.row(c, "signer", "the given key")
 	}
-	row("signer", s.Identity)
-	row("issuer", s.Issuer)
+	a.row(c, "signer", s.Identity)
+	a.row(c, "issuer", s.Issuer)
 	if s.Repository != "" {
 		from := s.Repository
 		if s.Workflow != "" {
 			from = fmt.Sprintf("%s (%s)", from, s.Workflow)
 		}
-		row("source", from)
-		row("commit", strings.TrimSpace(s.Commit+" "+s.Ref))
-		row("run", s.RunURL)
-	}
-	for _, t := range s.Times {
-		row("signed", fmt.Sprintf("%s (%s %s)", t.Time.Format("2006-01-02 15:04:05 UTC"), t.Source, t.URI))
-	}
-	for _, l := range s.Log {
-		row("logged", fmt.Sprintf("%s entry %d", l.Origin, l.Index))
+		a.row(c, "source", from)
+		a.row(c, "commit", strings.TrimSpace(s.Commit+" "+s.Ref))
+		a.row(c, "run", s.RunURL)
 	}
 }
+
+func (s *signature) text(a *app, c colours) {
+	s.signer.text(a, c)
+	for _, t := range s.Times {
+		a.row(c, "signed", fmt.Sprintf("%s (%s %s)", clock(t.Time), t.Source, t.URI))
+	}
+	for _, l := range s.Log {
+		a.row(c, "logged", fmt.Sprintf("%s entry %d", l.Origin, l.Index))
+	}
+}
+
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 func describeTrust(t *trust.Active, now time.Time) string {
 	var notes []string

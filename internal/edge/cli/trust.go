@@ -186,7 +186,7 @@ func rowOf(i trust.Info, current string) trustRow {
 
 func trustRefresh(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "refresh [NAME]", Short: "Bring a trust root up to date by TUF", Args: cobra.MaximumNArgs(1),
+		Use: "refresh [NAME]", Short: "Bring a trust root up to date by TUF", Args: optionalArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			store, err := a.trustStore()
 			if err != nil {
@@ -263,7 +263,7 @@ func trustImport(a *app) *cobra.Command {
 func trustExport(a *app) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
-		Use: "export [NAME]", Short: "Write a trust root as one file, for machines without network", Args: cobra.MaximumNArgs(1),
+		Use: "export [NAME]", Short: "Write a trust root as one file, for machines without network", Args: optionalArg,
 	}
 	cmd.Flags().StringVar(&file, "out", "", "`FILE` to write (default: standard output)")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {

@@ -17,7 +17,7 @@ import (
 
 func trustShow(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "show [NAME]", Short: "Show who a trust root trusts for what, and since when", Args: cobra.MaximumNArgs(1),
+		Use: "show [NAME]", Short: "Show who a trust root trusts for what, and since when", Args: optionalArg,
 	}
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		store, err := a.trustStore()

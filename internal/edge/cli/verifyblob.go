@@ -69,8 +69,7 @@ No network is used.`,
 			return err
 		}
 		if !r.Verified {
-			v := r.Candidates[0]
-			return fmt.Errorf("%s: the signature in %s is not accepted: %s: %s", r.Reference, bundleFile, v.Code, v.Reason)
+			return fmt.Errorf("%s: the signature in %s is not accepted: %s", r.Reference, bundleFile, r.Candidates[0].Code)
 		}
 		return nil
 	}

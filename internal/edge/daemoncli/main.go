@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -41,7 +42,9 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(s.Err, "hallmarkd: %v\n", err)
+	for line := range strings.SplitSeq(err.Error(), "\n") { // joined errors
+		fmt.Fprintf(s.Err, "hallmarkd: %s\n", line)
+	}
 	var usage usageError
 	if errors.As(err, &usage) {
 		fmt.Fprintln(s.Err, "Run hallmarkd --help, or hallmarkd COMMAND --help, for the usage.")

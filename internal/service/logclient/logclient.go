@@ -191,11 +191,10 @@ func refusal(where string, resp *fetch.Response) error {
 		}
 		return resp.Err(where)
 	}
-	err := fmt.Errorf("%s: status %d: %s", fetch.Redact(where), resp.Status, oneLine(answer.Message))
 	if resp.Status == http.StatusNotFound {
-		err = fmt.Errorf("%w: %w", ErrNotFound, err)
+		return fmt.Errorf("%w: %s says: %s", ErrNotFound, fetch.Redact(where), oneLine(answer.Message))
 	}
-	return err
+	return fmt.Errorf("%s: status %d: %s", fetch.Redact(where), resp.Status, oneLine(answer.Message))
 }
 
 // oneLine is the start of what a server says, fit for a terminal.
