@@ -93,15 +93,16 @@ func (l *Log) submit(ctx context.Context, leaf [32]byte, body []byte, terms []te
 // fly resolves a flight. One that made an entry stays registered until the index has that
 // entry (see landed); the others are over at once.
 func (l *Log) fly(f *flight, leaf [32]byte, body []byte, terms []term) {
-	added := false
+	var added bool
 	f.index, added, f.err = l.place(leaf, body)
 	f.dup = !added
+	if !added {
+		l.landed([][32]byte{leaf}) // before anyone can see a failure and try again
+	}
 	close(f.done)
 	if added {
 		l.index.enqueue(row{index: f.index, leaf: leaf, terms: terms})
-		return
 	}
-	l.landed([][32]byte{leaf})
 }
 
 // landed ends the flights of leaves that need no flight any more.
