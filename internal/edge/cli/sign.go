@@ -18,6 +18,7 @@ import (
 func signCommand(a *app) *cobra.Command {
 	var flags signFlags
 	var reg registryFlags
+	var out outputFlags
 	var annotations map[string]string
 	var bundleFile string
 	var upload bool
@@ -35,10 +36,14 @@ anything is signed, logged or pushed.`,
 	f := cmd.Flags()
 	flags.bind(f)
 	reg.bind(f)
+	out.bind(f)
 	f.StringToStringVarP(&annotations, "annotations", "a", nil, "`KEY=VALUE` to sign with the image")
 	f.StringVar(&bundleFile, "bundle", "", "also write the bundle to `FILE`")
 	f.BoolVar(&upload, "upload", true, "attach the bundle to the image in its registry")
 	cmd.RunE = func(cmd *cobra.Command, images []string) error {
+		if err := out.check(); err != nil {
+			return err
+		}
 		if bundleFile != "" && len(images) > 1 {
 			return usageError{errors.New("--bundle is for one image: sign the others with commands of their own")}
 		}
@@ -62,6 +67,7 @@ anything is signed, logged or pushed.`,
 		if err := flags.confirm(a, s.active); err != nil {
 			return err
 		}
+		signed := []signedArtifact{}
 		for _, image := range targets {
 			result, err := s.signer.SignImage(ctx, s.token, image.Digest, annotations)
 			if err != nil {
@@ -78,9 +84,12 @@ anything is signed, logged or pushed.`,
 				}
 			}
 			flags.handIn(ctx, a, s.active, result)
-			announceSigned(a, image.Ref.String(), s, result)
+			signed = append(signed, signedArtifact{Reference: image.Ref.String(), Digest: image.Digest.String(), Bundle: bundleFile, Signature: signatureOf(result.Verified)})
+			if out.format == "text" {
+				signed[len(signed)-1].text(a, s)
+			}
 		}
-		return nil
+		return out.printSigned(a, s, signed)
 	}
 	return cmd
 }
@@ -110,15 +119,4 @@ func writeBundle(path string, result *sign.Result) error {
 		return fmt.Errorf("signed and logged, but the bundle could not be written: %w", err)
 	}
 	return nil
-}
-
-// announceSigned says what now exists, in the words of verification.
-func announceSigned(a *app, what string, s *session, result *sign.Result) {
-	if a.quiet {
-		return
-	}
-	c := a.colours()
-	fmt.Fprintf(a.Out, "Signed %s\n", printable(what))
-	signatureOf(result.Verified).text(a, c)
-	a.row(c, "trust", describeTrust(s.active, a.Now()))
 }

@@ -16,6 +16,7 @@ import (
 
 func signBlobCommand(a *app) *cobra.Command {
 	var flags signFlags
+	var out outputFlags
 	var bundleFile string
 	cmd := &cobra.Command{
 		Use:   "sign-blob FILE --bundle BUNDLE",
@@ -28,8 +29,12 @@ signing. The bundle holds all that is needed to verify it without network. FILE 
 	}
 	f := cmd.Flags()
 	flags.bind(f)
+	out.bind(f)
 	f.StringVar(&bundleFile, "bundle", "", "`FILE` to write the signature bundle to")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := out.check(); err != nil {
+			return err
+		}
 		if bundleFile == "" {
 			return usageError{errors.New("where should the signature go? Give --bundle FILE")}
 		}
@@ -62,11 +67,11 @@ signing. The bundle holds all that is needed to verify it without network. FILE 
 			return err
 		}
 		flags.handIn(ctx, a, s.active, result)
-		announceSigned(a, name, s, result)
-		if !a.quiet {
-			a.row(a.colours(), "bundle", bundleFile)
+		signed := signedArtifact{Reference: name, Digest: sum.String(), Bundle: bundleFile, Signature: signatureOf(result.Verified)}
+		if out.format == "text" {
+			signed.text(a, s)
 		}
-		return nil
+		return out.printSigned(a, s, []signedArtifact{signed})
 	}
 	return cmd
 }
