@@ -158,12 +158,10 @@ func (s *Store) firstRoot(ctx context.Context, mirror string, opts InitOptions) 
 			name = strings.TrimPrefix(numberedRoot(v), "tuf/")
 		}
 		data, err := f.DownloadFile(mirror+"/"+name, maxRoot, 0)
-		var status *fetch.StatusError
-		absent := errors.As(err, &status) && status.Status < 500 // object stores say 403
-		if absent && v == 0 {
+		if absent(err) && v == 0 {
 			continue
 		}
-		if absent {
+		if absent(err) {
 			break
 		}
 		if err != nil {

@@ -51,15 +51,31 @@ type update struct {
 }
 
 func (u *update) run() (files map[string][]byte, tuf *recordTUF, err error) {
-	defer func() {
-		// go-tuf follows fields that a repository's signers may leave out.
-		if p := recover(); p != nil {
-			files, tuf, err = nil, nil, fmt.Errorf("TUF repository %s: malformed metadata: %v", u.mirror, p)
-		}
-	}()
+	defer u.malformed(&err)
+	up, err := u.refresh()
+	if err != nil {
+		return nil, nil, err
+	}
+	files = map[string][]byte{}
+	if err := u.targets(up, files); err != nil {
+		return nil, nil, err
+	}
+	return files, u.keep(up, files), nil
+}
+
+// malformed is deferred around go-tuf, which follows fields that a repository's
+// signers may leave out.
+func (u *update) malformed(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("TUF repository %s: malformed metadata: %v", u.mirror, p)
+	}
+}
+
+// refresh brings the metadata of the four roles up to date.
+func (u *update) refresh() (*updater.Updater, error) {
 	cfg, err := config.New(u.mirror, u.root)
 	if err != nil {
-		return nil, nil, fmt.Errorf("TUF repository %s: %w", u.mirror, err)
+		return nil, fmt.Errorf("TUF repository %s: %w", u.mirror, err)
 	}
 	cfg.Fetcher = u.fetch
 	cfg.MaxRootRotations = maxRotations
@@ -70,17 +86,13 @@ func (u *update) run() (files map[string][]byte, tuf *recordTUF, err error) {
 	}
 	up, err := updater.New(cfg)
 	if err != nil {
-		return nil, nil, fmt.Errorf("TUF root for %s: %w: expected a root.json that is signed by its own keys", u.mirror, explainKind(err))
+		return nil, fmt.Errorf("TUF root for %s: %w: expected a root.json that is signed by its own keys", u.mirror, explainKind(err))
 	}
 	up.UnsafeSetRefTime(u.now.UTC()) // the store's clock, not another one
 	if err := up.Refresh(); err != nil {
-		return nil, nil, u.explain(up, err)
+		return nil, u.explain(up, err)
 	}
-	files = map[string][]byte{}
-	if err := u.targets(up, files); err != nil {
-		return nil, nil, err
-	}
-	return files, u.keep(up, files), nil
+	return up, nil
 }
 
 // targets adds the target files that this store wants.
