@@ -107,8 +107,8 @@ func round(t time.Duration) time.Duration {
 	return t.Round(100 * time.Microsecond)
 }
 
-// shellQuote is args as a person would type them, with a line break before
-// each flag of a long command.
+// shellQuote is args as a person would type them; a long command breaks before
+// each flag and before its last argument, which names the artifact.
 func shellQuote(args []string) string {
 	quoted := make([]string, len(args))
 	total := 0
@@ -126,7 +126,7 @@ func shellQuote(args []string) string {
 	for i, q := range quoted {
 		switch {
 		case i == 0:
-		case strings.HasPrefix(q, "--"):
+		case strings.HasPrefix(q, "--") || i == len(quoted)-1:
 			b.WriteString(" \\\n       ")
 		default:
 			b.WriteString(" ")
