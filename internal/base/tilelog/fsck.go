@@ -5,7 +5,6 @@ package tilelog
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -102,17 +101,11 @@ func (f *fsck) loadTargets() error {
 	} else {
 		f.cpRoot, f.rep.Published, f.rep.Size = cp.Hash, cp.Size, cp.Size
 	}
-	const statePath = ".state/treeState"
-	var state struct {
-		Size uint64 `json:"size"`
-		Root []byte `json:"root"`
-	}
-	raw, err = os.ReadFile(filepath.Join(f.Dir, statePath))
+	const statePath = stateDir + "/treeState"
+	state, err := readTreeState(f.Dir)
 	switch {
 	case err != nil:
 		f.add(statePath, "cannot be read: %v", err)
-	case json.Unmarshal(raw, &state) != nil:
-		f.add(statePath, "is not the JSON Tessera writes")
 	case state.Size < f.rep.Published:
 		f.add(statePath, "has %d entries, fewer than the %d the checkpoint promises", state.Size, f.rep.Published)
 	default:
@@ -125,8 +118,8 @@ func (f *fsck) loadTargets() error {
 // bundle reads entry bundle n, feeds its leaves to the tree, and reports whether all were there.
 func (f *fsck) bundle(n uint64) (bool, error) {
 	partial := layout.PartialTileSize(0, n, f.rep.Size)
-	path := f.bundlePath(n, partial)
-	raw, err := f.read(path, f.bundlePath(n, 0))
+	path := entriesPath(n, partial, f.CTLayout)
+	raw, err := f.read(path, entriesPath(n, 0, f.CTLayout))
 	if err != nil {
 		f.add(path, "cannot be read: %v", err)
 		return false, nil
@@ -150,13 +143,6 @@ func (f *fsck) bundle(n uint64) (bool, error) {
 		f.add(path, "%v", err)
 	}
 	return err == nil, bad
-}
-
-func (f *fsck) bundlePath(n uint64, partial uint8) string {
-	if f.CTLayout {
-		return "tile/data/" + layout.NWithSuffix(0, n, partial)
-	}
-	return layout.EntriesPath(n, partial)
 }
 
 func (f *fsck) read(path, full string) ([]byte, error) {

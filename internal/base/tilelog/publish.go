@@ -51,7 +51,9 @@ func newPublisher(l *Log) *publisher {
 	return &publisher{l: l, waiters: map[*waiter]struct{}{}}
 }
 
-// watchedSigner passes signing on and tells the publisher what size was signed.
+// watchedSigner passes signing on and tells the publisher what size was signed. It signs for a
+// tree state only once that is durable: Tessera reads the state when it has its name, which may
+// be a moment before its folder is synced, and what a log has signed it must never forget.
 type watchedSigner struct {
 	note.Signer
 	pub *publisher
@@ -59,6 +61,9 @@ type watchedSigner struct {
 
 // Sign implements [note.Signer].
 func (s watchedSigner) Sign(msg []byte) ([]byte, error) {
+	if err := durable.SyncDir(filepath.Join(s.pub.l.cfg.Dir, stateDir)); err != nil {
+		return nil, err
+	}
 	sig, err := s.Signer.Sign(msg)
 	if err != nil {
 		return nil, err

@@ -99,6 +99,9 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	l := &Log{cfg: cfg}
 	l.pub = newPublisher(l)
 	l.cache = newTileCache(l.readTile)
+	if err := settle(cfg.Dir, cfg.CTLayout, cfg.BatchSize); err != nil {
+		return nil, fmt.Errorf("open log %s: %w", cfg.Dir, err)
+	}
 	l.pub.checkClock()
 
 	driver, err := posix.New(ctx, posix.Config{Path: cfg.Dir})

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera/api/layout"
 )
 
@@ -30,7 +29,7 @@ func newTile(raw []byte) *tile {
 		t.levels = append(t.levels, row)
 		next := make([][]byte, len(row)/2)
 		for i := range next {
-			next[i] = rfc6962.DefaultHasher.HashChildren(row[2*i], row[2*i+1])
+			next[i] = rfc6962Hasher.HashChildren(row[2*i], row[2*i+1])
 		}
 		row = next
 	}
