@@ -29,7 +29,7 @@ func newTile(raw []byte) *tile {
 		t.levels = append(t.levels, row)
 		next := make([][]byte, len(row)/2)
 		for i := range next {
-			next[i] = rfc6962Hasher.HashChildren(row[2*i], row[2*i+1])
+			next[i] = hasher{}.HashChildren(row[2*i], row[2*i+1])
 		}
 		row = next
 	}

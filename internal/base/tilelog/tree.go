@@ -19,8 +19,6 @@ const hashSize = 32
 // hasher is RFC 6962's, without the library's allocations: proofs hash a lot.
 type hasher struct{ *rfc6962.Hasher }
 
-var rfc6962Hasher = hasher{rfc6962.DefaultHasher}
-
 // HashChildren implements [merkle.LogHasher].
 func (hasher) HashChildren(l, r []byte) []byte {
 	var node [1 + 2*hashSize]byte
@@ -55,7 +53,7 @@ func (t *Tree) Prove(ctx context.Context, index uint64, leafHash [hashSize]byte)
 	if err != nil {
 		return nil, fmt.Errorf("inclusion proof of entry %d in %d: %w", index, t.Size, err)
 	}
-	if err := proof.VerifyInclusion(rfc6962Hasher, index, t.Size, leafHash[:], hashes, t.Root[:]); err != nil {
+	if err := proof.VerifyInclusion(hasher{rfc6962.DefaultHasher}, index, t.Size, leafHash[:], hashes, t.Root[:]); err != nil {
 		return nil, fmt.Errorf("entry %d is not the leaf %x under the checkpoint of size %d: %w", index, leafHash, t.Size, err)
 	}
 	return hashes, nil
@@ -83,7 +81,7 @@ func (t *Tree) hashes(ctx context.Context, nodes proof.Nodes) ([][]byte, error) 
 		}
 		hashes[i] = h
 	}
-	return nodes.Rehash(hashes, rfc6962Hasher.HashChildren)
+	return nodes.Rehash(hashes, hasher{rfc6962.DefaultHasher}.HashChildren)
 }
 
 // node returns the hash of a complete subtree. The result must not be changed.
