@@ -71,12 +71,19 @@ func open(path string, sync Sync) (*sql.DB, error) {
 }
 
 func migrate(ctx context.Context, db *sql.DB, migrations []string) error {
+	// Look before writing: a full disk must not keep a database of today's schema closed.
+	var done int
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&done); err != nil {
+		return err
+	}
+	if done == len(migrations) {
+		return nil
+	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	var done int
 	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&done); err != nil {
 		return err
 	}

@@ -35,6 +35,29 @@ func TestOpenMigratesOnce(t *testing.T) {
 	}
 }
 
+func TestOpeningACurrentDatabaseWritesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	schema := []string{"CREATE TABLE t (x)"}
+	first, err := Open(t.Context(), path, Full, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close() // keeps the write-ahead log in place
+	before, err := os.Stat(path + "-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := Open(t.Context(), path, Full, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	after, err := os.Stat(path + "-wal")
+	if err != nil || after.Size() != before.Size() || after.ModTime() != before.ModTime() {
+		t.Fatalf("the write-ahead log grew from %d to %d bytes, %v", before.Size(), after.Size(), err)
+	}
+}
+
 func TestAFailedMigrationChangesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
 	_, err := Open(t.Context(), path, Normal, []string{"CREATE TABLE a (x)", "CREATE TABLE a (x)"})
