@@ -22,20 +22,13 @@ import (
 const searchPath = "/hallmark/v1/log"
 
 func logCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{
+	cmd := branch(&cobra.Command{
 		Use:   "log",
 		Short: "Look into the transparency log: get, search, prove",
 		Long: `Look into the transparency log of a trust root. The log's server is not believed:
 what is shown was proven to be in the log, by an inclusion proof under a checkpoint
 that the trust root's key signed.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q", "log "+args[0])}
-			}
-			return nil
-		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	})
 	cmd.AddCommand(logGet(a), logSearch(a), logProve(a))
 	return cmd
 }

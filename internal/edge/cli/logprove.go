@@ -124,7 +124,7 @@ func readState(s string) (*logState, error) {
 
 // entryOf proves a bundle's own log entry, as of when the bundle was made.
 func (q *inquiry) entryOf(data []byte) (*verify.Inclusion, error) {
-	b, err := bundle.Parse(data)
+	b, err := parseBundle(data)
 	if err != nil {
 		return nil, err
 	}

@@ -97,13 +97,6 @@ func newRoot(w *World) *cobra.Command {
 
 Verification needs no network but the artifact's own registry: what is trusted
 is kept on this machine by "hallmark trust".`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q", args[0])}
-			}
-			return nil
-		},
-		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
@@ -117,7 +110,47 @@ is kept on this machine by "hallmark trust".`,
 		signCommand(a), verifyCommand(a), signBlobCommand(a), verifyBlobCommand(a),
 		logCommand(a), trustCommand(a), versionCommand(a),
 	)
-	return root
+	complete(root)
+	return branch(root)
+}
+
+// branch makes of cmd a command that only has others below it.
+func branch(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		_, path, _ := strings.Cut(c.CommandPath()+" ", " ")
+		err := fmt.Errorf("unknown command %q", path+args[0])
+		if known := c.SuggestionsFor(args[0]); len(known) > 0 {
+			err = fmt.Errorf("%w: did you mean %s?", err, path+known[0])
+		}
+		return usageError{err}
+	}
+	cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	cmd.SuggestionsMinimumDistance = 2
+	return cmd
+}
+
+// complete adds cobra's own commands, and makes them as strict as the others.
+func complete(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			branch(c)
+		}
+	}
+	root.SetHelpCommand(&cobra.Command{
+		Use: "help [COMMAND]", Short: "Show the help of a command", DisableFlagsInUseLine: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usageError{fmt.Errorf("unknown command %q", strings.Join(args, " "))}
+			}
+			c.InitDefaultHelpFlag()
+			return c.Help()
+		},
+	})
 }
 
 func versionCommand(a *app) *cobra.Command {

@@ -50,6 +50,11 @@ anything is signed, logged or pushed.`,
 		if !upload && bundleFile == "" {
 			return usageError{errors.New("--upload=false without --bundle would leave the signature nowhere")}
 		}
+		if bundleFile != "" {
+			if err := checkWritable("--bundle", bundleFile); err != nil {
+				return err
+			}
+		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), flags.timeout)
 		defer cancel()
 		client, err := reg.client()

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -38,8 +36,8 @@ signing. The bundle holds all that is needed to verify it without network. FILE 
 		if bundleFile == "" {
 			return usageError{errors.New("where should the signature go? Give --bundle FILE")}
 		}
-		if fi, err := os.Stat(filepath.Dir(bundleFile)); err != nil || !fi.IsDir() {
-			return fmt.Errorf("--bundle %s: its folder does not exist", bundleFile)
+		if err := checkWritable("--bundle", bundleFile); err != nil {
+			return err
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), flags.timeout)
 		defer cancel()

@@ -48,9 +48,7 @@ func (r *report) text(a *app, active *trust.Active) {
 			v.Signature.text(a, c)
 		}
 	}
-	if r.Verified {
-		a.row(c, "trust", describeTrust(active, a.Now()))
-	}
+	a.row(c, "trust", describeTrust(active, a.Now()))
 }
 
 // row prints one fact, unless it is empty.

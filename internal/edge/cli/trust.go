@@ -16,20 +16,13 @@ import (
 )
 
 func trustCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{
+	cmd := branch(&cobra.Command{
 		Use:   "trust",
 		Short: "Choose whom to trust: named trust roots, kept on this machine",
 		Long: `A trust root says which certificate authorities, logs and timestamp authorities
 count. Each has a name; exactly one is used at a time. The public Sigstore
 instance's, "public-good", is built in. Only init and refresh use the network.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q", "trust "+args[0])}
-			}
-			return nil
-		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	})
 	cmd.AddCommand(trustInit(a), trustList(a), trustShow(a), trustRefresh(a), trustUse(a), trustRemove(a), trustImport(a), trustExport(a))
 	return cmd
 }
@@ -234,7 +227,19 @@ func trustUse(a *app) *cobra.Command {
 
 func trustRemove(a *app) *cobra.Command {
 	return onTrust(a, "remove", "Forget a trust root", "Trust root %s is removed.",
-		func(ctx context.Context, s *trust.Store, name string) error { return s.Remove(ctx, name) })
+		func(ctx context.Context, s *trust.Store, name string) error {
+			before, err := s.Default()
+			if err != nil {
+				return err
+			}
+			if err := s.Remove(ctx, name); err != nil {
+				return err
+			}
+			if after, err := s.Default(); err == nil && after != before {
+				a.note("hallmark: %s was the default, which now is %s", before, after)
+			}
+			return nil
+		})
 }
 
 func trustImport(a *app) *cobra.Command {
@@ -273,6 +278,9 @@ func trustExport(a *app) *cobra.Command {
 		}
 		if file == "" {
 			return store.Export(optional(args), a.Out)
+		}
+		if err := checkWritable("--out", file); err != nil {
+			return err
 		}
 		return writeNew(file, 0o644, func(f *os.File) error { return store.Export(optional(args), f) })
 	}

@@ -5,6 +5,7 @@ package cli
 import (
 	"crypto/ed25519"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -77,13 +78,9 @@ No network is used.`,
 }
 
 func verifyBlob(a *app, file, bundleFile string, active *trust.Active, policy verify.Policy) (*report, error) {
-	data, err := readFile(bundleFile, bundle.MaxSize)
+	b, err := readBundle("--bundle", bundleFile)
 	if err != nil {
-		return nil, fmt.Errorf("--bundle: %w", err)
-	}
-	b, err := bundle.Parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("--bundle %s: %w", bundleFile, err)
+		return nil, err
 	}
 	artifact, err := readArtifact(a, file, b, policy.Key)
 	if err != nil {
@@ -100,6 +97,30 @@ func verifyBlob(a *app, file, bundleFile string, active *trust.Active, policy ve
 	r.Candidates = []verdict{v}
 	r.settle()
 	return r, nil
+}
+
+// readBundle reads the bundle that a flag names.
+func readBundle(flag, file string) (*bundle.Bundle, error) {
+	data, err := readFile(file, bundle.MaxSize)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	b, err := parseBundle(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", flag, file, err)
+	}
+	return b, nil
+}
+
+func parseBundle(data []byte) (*bundle.Bundle, error) {
+	b, err := bundle.Parse(data)
+	if err != nil {
+		var doc json.RawMessage
+		if broken := json.Unmarshal(data, &doc); broken != nil {
+			return nil, fmt.Errorf("not a whole JSON document (%w): expected a Sigstore bundle, is the file complete?", broken)
+		}
+	}
+	return b, err
 }
 
 // readArtifact hashes file the ways that b's signature may need, in one pass.

@@ -55,15 +55,8 @@ func Main(ctx context.Context, args []string, s Streams) int {
 
 func newRoot(s Streams) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "hallmarkd",
-		Short: "The Hallmark authority: CA, transparency logs, timestamps and trust root in one process",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q", args[0])}
-			}
-			return nil
-		},
-		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
+		Use:               "hallmarkd",
+		Short:             "The Hallmark authority: CA, transparency logs, timestamps and trust root in one process",
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
@@ -73,7 +66,47 @@ func newRoot(s Streams) *cobra.Command {
 	root.SetErr(s.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(serveCommand(s), demoCommand(s), devTokenCommand(s), fsckCommand(s), versionCommand(s))
-	return root
+	complete(root)
+	return branch(root)
+}
+
+// branch makes of cmd a command that only has others below it.
+func branch(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		_, path, _ := strings.Cut(c.CommandPath()+" ", " ")
+		err := fmt.Errorf("unknown command %q", path+args[0])
+		if known := c.SuggestionsFor(args[0]); len(known) > 0 {
+			err = fmt.Errorf("%w: did you mean %s?", err, path+known[0])
+		}
+		return usageError{err}
+	}
+	cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	cmd.SuggestionsMinimumDistance = 2
+	return cmd
+}
+
+// complete adds cobra's own commands, and makes them as strict as the others.
+func complete(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			branch(c)
+		}
+	}
+	root.SetHelpCommand(&cobra.Command{
+		Use: "help [COMMAND]", Short: "Show the help of a command", DisableFlagsInUseLine: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usageError{fmt.Errorf("unknown command %q", strings.Join(args, " "))}
+			}
+			c.InitDefaultHelpFlag()
+			return c.Help()
+		},
+	})
 }
 
 func versionCommand(s Streams) *cobra.Command {

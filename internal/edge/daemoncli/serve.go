@@ -3,6 +3,7 @@
 package daemoncli
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -12,6 +13,7 @@ import (
 	"hallmark/internal/base/obs"
 	"hallmark/internal/edge/config"
 	"hallmark/internal/edge/daemon"
+	"hallmark/internal/service/translog"
 )
 
 func serveCommand(s Streams) *cobra.Command {
@@ -42,6 +44,9 @@ machine, and bring it back only to rotate keys.`,
 				return err
 			}
 		}
+		if err := checkServe(&cfg); err != nil {
+			return usageError{err}
+		}
 		log, err := obs.Logger(s.Err, logFormat, logLevel)
 		if err != nil {
 			return usageError{err}
@@ -56,6 +61,18 @@ machine, and bring it back only to rotate keys.`,
 	return cmd
 }
 
+// checkServe refuses what needs no look at the data folder to be wrong.
+func checkServe(cfg *daemon.Config) error {
+	if cfg.Data == "" {
+		return errors.New("no data folder: give --data DIR")
+	}
+	switch cfg.Log.Accept {
+	case "", translog.OwnCA, translog.Keys, translog.Any:
+		return nil
+	}
+	return fmt.Errorf("--log-accept %q: expected %s, %s or %s", cfg.Log.Accept, translog.OwnCA, translog.Keys, translog.Any)
+}
+
 // bindConfig declares a flag for every setting that has one.
 func bindConfig(f *pflag.FlagSet, cfg *daemon.Config) {
 	f.StringVar(&cfg.Listen, "listen", daemon.DefaultListen, "`HOST:PORT` of the one listener; port 0 picks a free one")
@@ -68,7 +85,7 @@ func bindConfig(f *pflag.FlagSet, cfg *daemon.Config) {
 	f.BoolVar(&cfg.BehindProxy, "behind-proxy", false, "a proxy terminates TLS and sets X-Forwarded-For")
 	f.StringVar(&cfg.AdminListen, "admin-listen", "", "loopback `HOST:PORT` for metrics (DATA/admin.sock serves them always)")
 	f.BoolVar(&cfg.DevIssuer, "dev-issuer", false, "built-in development identity issuer: loopback only, marks the data folder for ever")
-	f.StringVar((*string)(&cfg.Log.Accept), "log-accept", string(cfg.Log.Accept), "what the log takes: `own-ca|keys|any`: entries under certificates of this CA, also bare keys, also other certificates")
+	f.StringVar((*string)(&cfg.Log.Accept), "log-accept", string(cfg.Log.Accept), "who may log signatures, as `own-ca|keys|any`: holders of this CA's certificates; also of bare keys; also of any certificate (default own-ca)")
 }
 
 // overlay reads file under the flags that were given.
