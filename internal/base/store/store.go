@@ -11,11 +11,13 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
 
-	_ "modernc.org/sqlite" // registers the driver "sqlite", which this package alone opens
+	"modernc.org/sqlite" // registers the driver "sqlite", which this package alone opens
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Sync says what survives power loss (SQLite's PRAGMA synchronous).
@@ -40,9 +42,18 @@ func Open(ctx context.Context, path string, sync Sync, migrations []string) (*sq
 	}
 	if err := migrate(ctx, db, migrations); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("database %s: %w", path, err)
+		return nil, fmt.Errorf("database %s: %w", path, explain(err))
 	}
 	return db, nil
+}
+
+// explain says what SQLite's "disk I/O error" means as a rule.
+func explain(err error) error {
+	var failed *sqlite.Error
+	if errors.As(err, &failed) && failed.Code()&0xff == sqlite3.SQLITE_IOERR {
+		return fmt.Errorf("%w: is the disk full or failing?", err)
+	}
+	return err
 }
 
 func open(path string, sync Sync) (*sql.DB, error) {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestOpenMigratesOnce(t *testing.T) {
@@ -56,6 +58,40 @@ func TestOpeningACurrentDatabaseWritesNothing(t *testing.T) {
 	if err != nil || after.Size() != before.Size() || after.ModTime() != before.ModTime() {
 		t.Fatalf("the write-ahead log grew from %d to %d bytes, %v", before.Size(), after.Size(), err)
 	}
+}
+
+func TestOpeningWithoutRoomSaysSo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	schema := []string{"CREATE TABLE t (x)"}
+	db, err := Open(t.Context(), path, Full, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	none := before
+	none.Cur = 0 // no file of this process may grow
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &none); err != nil {
+		t.Fatal(err)
+	}
+	db, err = Open(t.Context(), path, Full, schema)
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err == nil {
+		db.Close()
+		t.Fatal("opened, though the write-ahead log's index cannot be made")
+	}
+	if !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "is the disk full") {
+		t.Errorf("%v", err)
+	}
+	if db, err = Open(t.Context(), path, Full, schema); err != nil {
+		t.Fatalf("with room again: %v", err)
+	}
+	db.Close()
 }
 
 func TestAFailedMigrationChangesNothing(t *testing.T) {
