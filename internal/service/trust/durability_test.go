@@ -140,12 +140,7 @@ const (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
-		s := New(dir, Deps{Now: func() time.Time { return start.Add(time.Hour) }})
-		if err := use(context.Background(), s, os.Getenv(childURL), os.Getenv(childSum)); err != nil {
-			fmt.Println(err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+		os.Exit(runChild(dir))
 	}
 	os.Exit(m.Run())
 }

@@ -27,30 +27,55 @@ type clientTrustConfig struct {
 // ClientTrustConfig such as Export writes. It replaces an earlier import of
 // that name; a name that is refreshed by TUF is an error that wraps ErrExists.
 func (s *Store) Import(ctx context.Context, name string, data []byte) (Info, error) {
-	if err := CheckName(name); err != nil {
+	if err := checkImportName(name); err != nil {
 		return Info{}, err
-	}
-	if name == PublicGood {
-		return Info{}, fmt.Errorf("the name %q belongs to the built-in trust root: choose another", PublicGood)
 	}
 	files, err := splitImport(data)
 	if err != nil {
 		return Info{}, fmt.Errorf("trust import %s: %w", name, err)
 	}
-	l, _, err := s.lock(ctx, name)
+	now := s.now().UTC()
+	return s.keepImport(ctx, &record{Name: name, Kind: KindStatic, Created: now.Truncate(time.Second), Refreshed: now}, files)
+}
+
+// ParseFile reads what Import reads without storing it. The result's Name is
+// name; nobody knows when it was refreshed.
+func ParseFile(name string, data []byte) (*Active, error) {
+	files, err := splitImport(data)
+	if err != nil {
+		return nil, err
+	}
+	a := &Active{Name: name, Kind: KindStatic}
+	return a, a.parse(files)
+}
+
+func checkImportName(name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	if name == PublicGood {
+		return fmt.Errorf("the name %q belongs to the built-in trust root: choose another", PublicGood)
+	}
+	return nil
+}
+
+// keepImport stores r with files, in place of an earlier import of that name.
+func (s *Store) keepImport(ctx context.Context, r *record, files map[string][]byte) (Info, error) {
+	if err := checkFiles(files); err != nil {
+		return Info{}, fmt.Errorf("trust import %s: %w", r.Name, err)
+	}
+	l, _, err := s.lock(ctx, r.Name)
 	if err != nil {
 		return Info{}, err
 	}
 	defer l.Unlock()
-	now := s.now().UTC()
-	r := &record{Name: name, Kind: KindStatic, Created: now.Truncate(time.Second), Refreshed: now}
-	prev, err := s.readRecord(name)
+	prev, err := s.readRecord(r.Name)
 	switch {
 	case errors.Is(err, ErrNotFound):
 	case err != nil:
 		return Info{}, err
 	case prev.Kind != KindStatic:
-		return Info{}, fmt.Errorf("trust root %q: %w, and is refreshed from %s: choose another name, or run hallmark trust remove %s first", name, ErrExists, prev.Mirror, name)
+		return Info{}, fmt.Errorf("trust root %q: %w, and is refreshed from %s: choose another name, or run hallmark trust remove %s first", r.Name, ErrExists, prev.Mirror, r.Name)
 	default:
 		r.Created = prev.Created
 	}
@@ -60,7 +85,8 @@ func (s *Store) Import(ctx context.Context, name string, data []byte) (Info, err
 	return s.stored(r), nil
 }
 
-// splitImport recognises what data is by its media type.
+// splitImport recognises what data is by its media type. The files are not
+// checked yet.
 func splitImport(data []byte) (map[string][]byte, error) {
 	if len(data) > 2*trustroot.MaxSize {
 		return nil, fmt.Errorf("%d bytes: expected at most %d", len(data), 2*trustroot.MaxSize)
@@ -95,7 +121,7 @@ func splitImport(data []byte) (map[string][]byte, error) {
 	default:
 		return nil, fmt.Errorf("mediaType is %.100q: expected %q or %q", head.MediaType, trustroot.MediaType, trustroot.ClientTrustConfigMediaType)
 	}
-	return files, checkFiles(files)
+	return files, nil
 }
 
 // Export writes a trust root as one JSON document, which Import and other
