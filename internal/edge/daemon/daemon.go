@@ -55,10 +55,10 @@ type Daemon struct {
 	admin    http.Handler
 	local    map[net.Listener]http.Handler // sockets and the admin listener
 
-	ca   *ca.CA
-	ct   *ctlog.Log
-	log  *translog.Log
-	tsa  *tsa.Authority
+	ca   *turns[*ca.CA]
+	ct   *turns[*ctlog.Log]
+	logs *turns[*translog.Log]
+	tsa  *turns[*tsa.Authority]
 	tuf  *tufrepo.Repo
 	oidc *oidc.Authenticator
 	dev  *devissuer.Issuer // nil unless configured
@@ -120,20 +120,28 @@ func (d *Daemon) lockData() error {
 	if err := durable.MkdirAll(d.layout.root, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	if fi, err := os.Stat(d.layout.root); err != nil {
-		return err
-	} else if fi.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("data folder %s has mode %04o, so others can look into it: run chmod 700 %s", d.layout.root, fi.Mode().Perm(), d.layout.root)
-	}
-	lock, err := durable.TryLock(d.layout.lock())
+	lock, err := lockFolder(d.layout)
 	if errors.Is(err, durable.ErrLocked) {
 		return fmt.Errorf("data folder %s is in use by another hallmarkd: stop it, or name another folder with --data", d.layout.root)
 	}
-	if err != nil {
-		return fmt.Errorf("data folder %s: %w", d.layout.root, err)
-	}
 	d.lock = lock
-	return nil
+	return err
+}
+
+// lockFolder takes the lock of a data folder that others cannot look into.
+func lockFolder(l layout) (*durable.FileLock, error) {
+	fi, err := os.Stat(l.root)
+	if err != nil {
+		return nil, err
+	}
+	if fi.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("data folder %s has mode %04o, so others can look into it: run chmod 700 %s", l.root, fi.Mode().Perm(), l.root)
+	}
+	lock, err := durable.TryLock(l.lock())
+	if err != nil {
+		return nil, fmt.Errorf("data folder %s: %w", l.root, err)
+	}
+	return lock, nil
 }
 
 func (d *Daemon) listen() (net.Listener, error) {
@@ -198,12 +206,16 @@ func (d *Daemon) Close(ctx context.Context) error {
 	for l := range d.local {
 		closeListener(l)
 	}
-	if d.log != nil {
-		errs = append(errs, d.log.Close(ctx))
-		d.log = nil
+	if d.logs != nil {
+		for _, l := range d.logs.list {
+			errs = append(errs, l.serving.Close(ctx))
+		}
+		d.logs = nil
 	}
 	if d.ct != nil {
-		errs = append(errs, d.ct.Close(ctx))
+		for _, l := range d.ct.list {
+			errs = append(errs, l.serving.Close(ctx))
+		}
 		d.ct = nil
 	}
 	if d.lock != nil {

@@ -26,12 +26,12 @@ func (d *Daemon) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (d *Daemon) instance() *trust.Instance {
-	m := d.manifest
+	m, log := d.manifest, d.logs.current()
 	doc := &trust.Instance{
 		Version: 1, Name: m.Organization, Development: m.Development, ExternalURL: m.ExternalURL,
 		TUF:      trust.InstanceTUF{Mirror: m.ExternalURL + "/tuf", RootSHA256: d.tuf.RootSHA256()},
 		Audience: d.audience(),
-		Log:      trust.InstanceLog{Origin: m.LogOrigin, BaseURL: m.LogBaseURL, Search: m.ExternalURL + "/hallmark/v1/log"},
+		Log:      trust.InstanceLog{Origin: log.Origin, BaseURL: log.BaseURL, Search: m.ExternalURL + "/hallmark/v1/log"},
 	}
 	for _, i := range d.oidc.Issuers() {
 		if i.IssuerURL == "" {

@@ -35,6 +35,9 @@ func ensureInstance(l layout, cfg *Config, bound net.Addr, now time.Time) (*mani
 	if err := finishFirstStart(l); err != nil {
 		return nil, err
 	}
+	if _, err := finishRotation(l); err != nil {
+		return nil, err
+	}
 	made, err := exists(l.instance())
 	if err != nil {
 		return nil, err
@@ -83,7 +86,7 @@ func finishFirstStart(l layout) error {
 		for _, move := range []struct{ from, to string }{
 			{filepath.Join(l.staging(), "offline"), l.offline()},
 			{filepath.Join(l.staging(), "log"), l.logs()},
-			{filepath.Join(l.staging(), "ct"), l.ct()},
+			{filepath.Join(l.staging(), "ct"), l.ct(keyCT)},
 			{filepath.Join(l.staging(), "instance"), l.instance()}, // the point of no return
 		} {
 			if left, err := exists(move.from); err != nil {
@@ -109,7 +112,7 @@ func stageInstance(l layout, cfg *Config, bound net.Addr, now time.Time) error {
 	}
 	stage := layout{l.staging()}
 	files := instanceFiles{stage.instance()}
-	for _, dir := range []string{stage.offline(), stage.log(m.LogOrigin), stage.ct(), filepath.Dir(files.key("x")), filepath.Dir(files.certs("x"))} {
+	for _, dir := range []string{stage.offline(), stage.log(m.LogOrigin), stage.ct(keyCT), filepath.Dir(files.key("x")), filepath.Dir(files.certs("x"))} {
 		if err := durable.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
@@ -256,18 +259,18 @@ func publishTrust(files instanceFiles, m *manifest, made *secrets) error {
 func newTrustedRoot(m *manifest, made *secrets) (*trustroot.Root, error) {
 	valid := trustroot.Window{Start: m.Created}
 	logKey, ctKey := made.online[keyLog].Public(), made.online[keyCT].Public()
-	logID, err := checkpoint.LogID(m.LogOrigin, logKey)
+	rekorID, err := logID(keyLog, m.LogOrigin, logKey)
 	if err != nil {
 		return nil, err
 	}
-	ctID, err := pubkey.KeyID(ctKey)
+	ctID, err := logID(keyCT, "", ctKey)
 	if err != nil {
 		return nil, err
 	}
 	caRoot, tsaRoot := made.ca.Chain[len(made.ca.Chain)-1], made.tsa.Certificates[len(made.tsa.Certificates)-1]
 	return &trustroot.Root{
-		Logs:   []trustroot.Log{{BaseURL: m.LogBaseURL, Key: logKey, Details: pubkey.Ed25519, ID: logID[:], Valid: valid}},
-		CTLogs: []trustroot.Log{{BaseURL: m.ExternalURL + "/ct", Key: ctKey, Details: pubkey.ECDSAP256SHA256, ID: ctID[:], Valid: valid}},
+		Logs:   []trustroot.Log{{BaseURL: m.LogBaseURL, Key: logKey, Details: pubkey.Ed25519, ID: rekorID, Valid: valid}},
+		CTLogs: []trustroot.Log{{BaseURL: m.ExternalURL + "/ct", Key: ctKey, Details: pubkey.ECDSAP256SHA256, ID: ctID, Valid: valid}},
 		CAs: []trustroot.CertificateAuthority{{
 			Subject: trustroot.Subject{Organization: m.Organization, CommonName: caRoot.Subject.CommonName},
 			URI:     m.ExternalURL, Chain: made.ca.Chain, Valid: valid,
@@ -277,6 +280,16 @@ func newTrustedRoot(m *manifest, made *secrets) (*trustroot.Root, error) {
 			URI:     m.ExternalURL + "/api/v1/timestamp", Chain: made.tsa.Certificates, Valid: valid,
 		}},
 	}, nil
+}
+
+// logID is how entries (keyLog) or SCTs (keyCT) name their log.
+func logID(role, origin string, key crypto.PublicKey) ([]byte, error) {
+	if role == keyCT {
+		id, err := pubkey.KeyID(key)
+		return id[:], err
+	}
+	id, err := checkpoint.LogID(origin, key)
+	return id[:], err
 }
 
 func newSigningConfig(m *manifest) *trustroot.SigningConfig {
@@ -299,7 +312,14 @@ func newSigningConfig(m *manifest) *trustroot.SigningConfig {
 // requireLogs refuses to serve when a log's folder is gone: an empty log under
 // the old key would contradict everything the key has signed.
 func requireLogs(l layout, m *manifest) error {
-	for _, dir := range []string{l.log(m.LogOrigin), l.ct()} {
+	var dirs []string
+	for _, g := range m.generations(keyLog) {
+		dirs = append(dirs, l.log(g.Origin))
+	}
+	for _, g := range m.generations(keyCT) {
+		dirs = append(dirs, l.ct(g.Name))
+	}
+	for _, dir := range dirs {
 		ok, err := exists(dir)
 		if err == nil && !ok {
 			err = errors.New("the folder is gone: restore it from a backup, an empty log must not be signed with the old log's key")

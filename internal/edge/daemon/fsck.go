@@ -3,17 +3,21 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/url"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+	"time"
 
 	"hallmark/internal/base/durable"
 	"hallmark/internal/base/keyring"
 	"hallmark/internal/base/tilelog"
-	"hallmark/internal/format/checkpoint"
 	"hallmark/internal/format/pubkey"
 	"hallmark/internal/format/trustroot"
 	"hallmark/internal/service/ctlog"
@@ -24,7 +28,7 @@ import (
 // Fsck examines a data folder that no process serves, whole and without
 // changing anything: both trees against their tiles and checkpoints, the index
 // against the tree, the keys and certificates against trusted_root.json, and
-// the TUF repository. It returns one line for each thing wrong; the error is
+// the TUF repository, through all their generations. It returns one line for each thing wrong; the error is
 // for what kept it from looking.
 func Fsck(ctx context.Context, data string) (problems []string, err error) {
 	l := layout{data}
@@ -42,6 +46,11 @@ func Fsck(ctx context.Context, data string) (problems []string, err error) {
 		return nil, err
 	}
 	defer lock.Unlock()
+	if cut, err := exists(filepath.Join(l.rotation(), completeMark)); err != nil {
+		return nil, err
+	} else if cut {
+		return nil, fmt.Errorf("a rotation in data folder %s was cut off: start hallmarkd or repeat the command to finish it, then check", data)
+	}
 	m, err := readManifest(instanceFiles{l.instance()}.manifest())
 	if err != nil {
 		return nil, err
@@ -72,46 +81,97 @@ func (c *examination) report(format string, args ...any) {
 	c.problems = append(c.problems, fmt.Sprintf(format, args...))
 }
 
-// keys compares every online key with what the trusted root says of it.
+// keys compares every generation's key and certificates with what the trusted
+// root says of them, and every entry of the trusted root with the generations.
 func (c *examination) keys() {
-	c.certificate(keyCA, "ca", c.root.CAs[0].Chain)
-	c.certificate(keyTSA, "tsa", c.root.TSAs[0].Chain)
-	for name, trusted := range map[string]trustroot.Log{keyLog: c.root.Logs[0], keyCT: c.root.CTLogs[0]} {
-		key, err := keyring.Load(c.files.key(name))
+	var cas, tsas []authority
+	for _, a := range c.root.CAs {
+		cas = append(cas, authority{a.Chain, a.Valid})
+	}
+	for _, a := range c.root.TSAs {
+		tsas = append(tsas, authority{a.Chain, a.Valid})
+	}
+	c.authorities(keyCA, cas)
+	c.authorities(keyTSA, tsas)
+	c.logKeys(keyCT, c.root.CTLogs)
+	c.logKeys(keyLog, c.root.Logs)
+}
+
+// authority is a CA or TSA of the trusted root.
+type authority struct {
+	chain []*x509.Certificate
+	valid trustroot.Window
+}
+
+func (c *examination) authorities(role string, trusted []authority) {
+	all := c.manifest.generations(role)
+	if len(trusted) != len(all) {
+		c.report("trusted_root.json has %d entries for %s: expected %d, one for each generation", len(trusted), role, len(all))
+	}
+	for i, g := range all {
+		chain, err := readChain(c.files.certs(g.Name))
 		if err != nil {
 			c.report("%v", err)
 			continue
 		}
-		if !sameKey(key.Public(), trusted.Key) {
-			c.report("%s: the key is not the one in trusted_root.json", c.files.key(name))
+		c.key(all, i, chain[0].PublicKey, c.files.certs(g.Name))
+		at := slices.IndexFunc(trusted, func(a authority) bool { return sameChain(a.chain, chain) })
+		if at < 0 {
+			c.report("%s: the chain is not in trusted_root.json", c.files.certs(g.Name))
+			continue
 		}
-	}
-	if id, err := checkpoint.LogID(c.manifest.LogOrigin, c.root.Logs[0].Key); err != nil || string(id[:]) != string(c.root.Logs[0].ID) {
-		c.report("trusted_root.json: the log's id does not belong to its origin %s and key", c.manifest.LogOrigin)
+		c.window(all, i, trusted[at].valid)
 	}
 }
 
-// certificate compares a chain on disk with the trusted root's, and its key.
-func (c *examination) certificate(key, certs string, trusted []*x509.Certificate) {
-	chain, err := readChain(c.files.certs(certs))
-	if err != nil {
+func (c *examination) logKeys(role string, trusted []trustroot.Log) {
+	all := c.manifest.generations(role)
+	if len(trusted) != len(all) {
+		c.report("trusted_root.json has %d entries for %s: expected %d, one for each generation", len(trusted), role, len(all))
+	}
+	for i, g := range all {
+		at := slices.IndexFunc(trusted, func(l trustroot.Log) bool { return l.BaseURL == g.BaseURL })
+		if at < 0 {
+			c.report("trusted_root.json names no log at %s, which is %s", g.BaseURL, g.Name)
+			continue
+		}
+		log := trusted[at]
+		c.key(all, i, log.Key, "trusted_root.json")
+		c.window(all, i, log.Valid)
+		id, err := logID(role, g.Origin, log.Key)
+		if err != nil || !bytes.Equal(id, log.ID) {
+			c.report("trusted_root.json: the id of the log at %s does not belong to its origin %s and key", log.BaseURL, g.Origin)
+		}
+	}
+}
+
+// key compares the key on disk of generation i with the one that something
+// says it is. A key whose turn is over may be gone, unless a log needs it.
+func (c *examination) key(all []generation, i int, want crypto.PublicKey, where string) {
+	path := c.files.key(all[i].Name)
+	key, err := keyring.Load(path)
+	retired := i+1 < len(all) && !time.Now().Before(all[i+1].From) && all[i].Origin == ""
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && retired:
+	case err != nil:
 		c.report("%v", err)
-		return
+	case !sameKey(key.Public(), want):
+		c.report("%s: the key does not belong to %s", path, where)
 	}
-	same := len(chain) == len(trusted)
-	for i := 0; same && i < len(chain); i++ {
-		same = chain[i].Equal(trusted[i])
+}
+
+// window checks that generation i is trusted for as long as it signs, and its
+// end only where another follows.
+func (c *examination) window(all []generation, i int, valid trustroot.Window) {
+	name := all[i].Name
+	if valid.Start.After(all[i].From) {
+		c.report("trusted_root.json: %s is trusted from %s, but signs from %s", name, valid.Start, all[i].From)
 	}
-	if !same {
-		c.report("%s: the chain is not the one in trusted_root.json", c.files.certs(certs))
-	}
-	signer, err := keyring.Load(c.files.key(key))
-	if err != nil {
-		c.report("%v", err)
-		return
-	}
-	if !sameKey(signer.Public(), chain[0].PublicKey) {
-		c.report("%s: the key does not belong to %s", c.files.key(key), c.files.certs(certs))
+	switch {
+	case i+1 == len(all) && !valid.End.IsZero():
+		c.report("trusted_root.json: %s is trusted until %s, but nothing follows it", name, valid.End)
+	case i+1 < len(all) && (valid.End.IsZero() || valid.End.Before(all[i+1].From)):
+		c.report("trusted_root.json: %s is trusted until %s: expected an end, not before %s follows it at %s", name, valid.End, all[i+1].Name, all[i+1].From)
 	}
 }
 
@@ -142,19 +202,38 @@ func (c *examination) logs(ctx context.Context) error {
 		c.report("%v", err)
 		return nil
 	}
-	found, err := translog.Fsck(ctx, translog.Config{Dir: c.layout.log(c.manifest.LogOrigin), Origin: c.manifest.LogOrigin}, c.root.Logs[0].Key)
-	if err != nil {
-		return err
+	for _, g := range c.manifest.generations(keyLog) {
+		key := c.logKey(c.root.Logs, g)
+		if key == nil {
+			continue // reported with the keys
+		}
+		found, err := translog.Fsck(ctx, translog.Config{Dir: c.layout.log(g.Origin), Origin: g.Origin}, key)
+		if err != nil {
+			return err
+		}
+		c.findings("transparency log "+g.Origin, found)
 	}
-	c.findings("transparency log", found)
-	external, err := url.Parse(c.manifest.ExternalURL)
-	if err != nil {
-		return err
+	for _, g := range c.manifest.generations(keyCT) {
+		key := c.logKey(c.root.CTLogs, g)
+		if key == nil {
+			continue
+		}
+		found, err := ctlog.Fsck(ctx, ctlog.Config{Dir: c.layout.ct(g.Name), Origin: g.Origin}, key)
+		if err != nil {
+			return err
+		}
+		c.findings("CT log "+g.Name, found)
 	}
-	if found, err = ctlog.Fsck(ctx, ctlog.Config{Dir: c.layout.ct(), Origin: external.Host + "/ct"}, c.root.CTLogs[0].Key); err != nil {
-		return err
+	return nil
+}
+
+// logKey is the key that the trusted root has for a log, nil if none.
+func (c *examination) logKey(trusted []trustroot.Log, g generation) crypto.PublicKey {
+	for _, l := range trusted {
+		if l.BaseURL == g.BaseURL {
+			return l.Key
+		}
 	}
-	c.findings("CT log", found)
 	return nil
 }
 

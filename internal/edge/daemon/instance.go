@@ -21,15 +21,20 @@ import (
 const manifestVersion = 1
 
 // manifest is instance.json: what was decided at the first start and never
-// changes, because signatures and trust roots repeat it.
+// changes, because signatures and trust roots repeat it; and what rotation has
+// added since.
 type manifest struct {
 	Version      int       `json:"version"`
 	Created      time.Time `json:"created"`
 	ExternalURL  string    `json:"externalURL"`
-	LogOrigin    string    `json:"logOrigin"`
-	LogBaseURL   string    `json:"logBaseURL"`
+	LogOrigin    string    `json:"logOrigin"`  // of the first log shard
+	LogBaseURL   string    `json:"logBaseURL"` // of the first log shard
 	Organization string    `json:"organization"`
 	Development  bool      `json:"development"`
+
+	// Rotated is the generations after the first, oldest first, by the name of
+	// the first: ca, tsa, ct or log.
+	Rotated map[string][]generation `json:"rotated,omitempty"`
 }
 
 func (m *manifest) write(path string) error {
@@ -53,6 +58,9 @@ func readManifest(path string) (*manifest, error) {
 	}
 	if m.Version != manifestVersion {
 		return nil, fmt.Errorf("%s has layout version %d: this program reads version %d, run the one that wrote it", path, m.Version, manifestVersion)
+	}
+	if err := m.checkGenerations(); err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w: restore the data folder from a backup", path, err)
 	}
 	return m, nil
 }

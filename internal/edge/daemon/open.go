@@ -5,12 +5,17 @@ package daemon
 import (
 	"context"
 	"crypto"
+	"crypto/x509"
+	"errors"
 	"fmt"
-	"net/url"
 	"os"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"hallmark/internal/base/keyring"
 	"hallmark/internal/base/tilelog"
+	"hallmark/internal/format/certext"
 	"hallmark/internal/format/trustroot"
 	"hallmark/internal/service/ca"
 	"hallmark/internal/service/ctlog"
@@ -30,7 +35,8 @@ const (
 
 func devIssuerURL(external string) string { return external + devIssuerPath }
 
-// open starts every service over the instance's files.
+// open starts every service over the instance's files: what signs now, what
+// will from its turn on, and the logs that are only read any more.
 func (d *Daemon) open(ctx context.Context) error {
 	files := instanceFiles{d.layout.instance()}
 	if err := requireLogs(d.layout, d.manifest); err != nil {
@@ -40,17 +46,14 @@ func (d *Daemon) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	keys, err := loadKeys(files, keyCA, keyCT, keyLog, keyTSA, keyTUFSnapshot, keyTUFTimestamp)
-	if err != nil {
-		return err
-	}
 	tilelog.RouteTessera(d.deps.Log)
 	for _, step := range []func() error{
-		func() error { return d.openTUF(files, keys) },
-		func() error { return d.openTSA(files, keys) },
+		func() error { return d.openTUF(files) },
+		func() error { return d.openTSA(files) },
 		func() error { return d.openIdentity(files) },
-		func() error { return d.openLogs(ctx, files, keys) },
-		func() error { return d.openCA(files, keys, root) },
+		func() error { return d.openCT(ctx, files) },
+		func() error { return d.openLogs(ctx, files) },
+		func() error { return d.openCA(files, root) },
 	} {
 		if err := step(); err != nil {
 			return err
@@ -83,7 +86,28 @@ func loadKeys(files instanceFiles, names ...string) (map[string]crypto.Signer, e
 	return keys, nil
 }
 
-func (d *Daemon) openTUF(files instanceFiles, keys map[string]crypto.Signer) (err error) {
+// chains is the certificates of every generation of a role, oldest first.
+func (d *Daemon) chains(files instanceFiles, role string) (all [][]*x509.Certificate, err error) {
+	for _, g := range d.manifest.generations(role) {
+		chain, err := readChain(files.certs(g.Name))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, chain)
+	}
+	return all, nil
+}
+
+// register adds a generation's metrics, told apart by its name.
+func (d *Daemon) register(g generation, metrics []prometheus.Collector) {
+	prometheus.WrapRegistererWith(prometheus.Labels{"generation": g.Name}, d.metrics.Registry).MustRegister(metrics...)
+}
+
+func (d *Daemon) openTUF(files instanceFiles) error {
+	keys, err := loadKeys(files, keyTUFSnapshot, keyTUFTimestamp)
+	if err != nil {
+		return err
+	}
 	d.tuf, err = tufrepo.Open(files.tuf(), tufrepo.Online{Snapshot: keys[keyTUFSnapshot], Timestamp: keys[keyTUFTimestamp]}, tufrepo.Config{})
 	if err != nil {
 		return err
@@ -96,16 +120,24 @@ func (d *Daemon) refreshTUF() error {
 	return err
 }
 
-func (d *Daemon) openTSA(files instanceFiles, keys map[string]crypto.Signer) error {
-	chain, err := readChain(files.certs("tsa"))
-	if err != nil {
-		return err
+func (d *Daemon) openTSA(files instanceFiles) error {
+	d.tsa = newTurns[*tsa.Authority](d.deps.Now)
+	for _, g := range unretired(d.manifest.generations(keyTSA), d.deps.Now()) {
+		chain, err := readChain(files.certs(g.Name))
+		if err != nil {
+			return err
+		}
+		key, err := keyring.Load(files.key(g.Name))
+		if err != nil {
+			return err
+		}
+		authority, err := tsa.New(tsa.Config{}, tsa.Deps{Chain: chain, Key: key, Now: d.deps.Now, Log: d.deps.Log})
+		if err != nil {
+			return err
+		}
+		d.tsa.add(g, authority)
+		d.register(g, authority.Collectors())
 	}
-	d.tsa, err = tsa.New(tsa.Config{}, tsa.Deps{Chain: chain, Key: keys[keyTSA], Now: d.deps.Now, Log: d.deps.Log})
-	if err != nil {
-		return err
-	}
-	d.metrics.Registry.MustRegister(d.tsa.Collectors()...)
 	return nil
 }
 
@@ -138,46 +170,108 @@ func (d *Daemon) openIdentity(files instanceFiles) (err error) {
 // the instance's own, so that a token stolen here is worth nothing elsewhere.
 func (d *Daemon) audience() string { return d.manifest.ExternalURL }
 
-func (d *Daemon) openLogs(ctx context.Context, files instanceFiles, keys map[string]crypto.Signer) error {
-	chain, err := readChain(files.certs("ca"))
+func (d *Daemon) openCT(ctx context.Context, files instanceFiles) error {
+	chains, err := d.chains(files, keyCA)
 	if err != nil {
 		return err
 	}
-	external, err := url.Parse(d.manifest.ExternalURL)
-	if err != nil {
-		return err
+	var roots []*x509.Certificate
+	for _, chain := range chains {
+		if root := chain[len(chain)-1]; !slices.ContainsFunc(roots, root.Equal) {
+			roots = append(roots, root)
+		}
 	}
-	d.ct, err = ctlog.New(ctx, ctlog.Config{Dir: d.layout.ct(), Origin: external.Host + "/ct", MinFreeBytes: minFreeBytes},
-		ctlog.Deps{Key: keys[keyCT], Roots: chain[len(chain)-1:], Now: d.deps.Now, Log: d.deps.Log, FreeBytes: d.deps.FreeBytes})
-	if err != nil {
-		return err
+	d.ct = newTurns[*ctlog.Log](d.deps.Now)
+	for _, g := range d.manifest.generations(keyCT) {
+		key, err := keyring.Load(files.key(g.Name))
+		if err != nil {
+			return err
+		}
+		log, err := ctlog.New(ctx, ctlog.Config{Dir: d.layout.ct(g.Name), Origin: g.Origin, MinFreeBytes: minFreeBytes},
+			ctlog.Deps{Key: key, Roots: roots, Now: d.deps.Now, Log: d.deps.Log, FreeBytes: d.deps.FreeBytes})
+		if err != nil {
+			return err
+		}
+		d.ct.add(g, log)
+		d.register(g, log.Metrics())
 	}
-	d.metrics.Registry.MustRegister(d.ct.Metrics()...)
-
-	cfg := d.cfg.Log
-	cfg.Dir, cfg.Origin, cfg.BehindProxy = d.layout.log(d.manifest.LogOrigin), d.manifest.LogOrigin, d.cfg.BehindProxy
-	if cfg.MinFreeBytes == 0 {
-		cfg.MinFreeBytes = minFreeBytes
-	}
-	d.log, err = translog.New(ctx, cfg, translog.Deps{Key: keys[keyLog], OwnCAs: chain, Now: d.deps.Now, Log: d.deps.Log, FreeBytes: d.deps.FreeBytes})
-	if err != nil {
-		return err
-	}
-	d.metrics.Registry.MustRegister(d.log.Metrics()...)
 	return nil
 }
 
-func (d *Daemon) openCA(files instanceFiles, keys map[string]crypto.Signer, root *trustroot.Root) error {
-	chain, err := readChain(files.certs("ca"))
+func (d *Daemon) openLogs(ctx context.Context, files instanceFiles) error {
+	chains, err := d.chains(files, keyCA)
 	if err != nil {
 		return err
 	}
-	d.ca, err = ca.New(ca.Config{}, ca.Deps{
-		Chain: chain, Key: keys[keyCA], Auth: d.oidc, CT: d.ct, Window: root.CAs[0].Valid, Now: d.deps.Now, Log: d.deps.Log,
-	})
-	if err != nil {
-		return err
+	d.logs = newTurns[*translog.Log](d.deps.Now)
+	for _, g := range d.manifest.generations(keyLog) {
+		key, err := keyring.Load(files.key(g.Name))
+		if err != nil {
+			return err
+		}
+		cfg := d.cfg.Log
+		cfg.Dir, cfg.Origin, cfg.BehindProxy = d.layout.log(g.Origin), g.Origin, d.cfg.BehindProxy
+		if cfg.MinFreeBytes == 0 {
+			cfg.MinFreeBytes = minFreeBytes
+		}
+		log, err := translog.New(ctx, cfg, translog.Deps{Key: key, OwnCAs: slices.Concat(chains...), Now: d.deps.Now, Log: d.deps.Log, FreeBytes: d.deps.FreeBytes})
+		if err != nil {
+			return err
+		}
+		d.logs.add(g, log)
+		d.register(g, log.Metrics())
 	}
-	d.metrics.Registry.MustRegister(d.ca.Metrics()...)
 	return nil
+}
+
+// currentCT is the CT log whose turn it is, as the CA sees it.
+type currentCT struct{ *turns[*ctlog.Log] }
+
+// AddPrecert implements [ca.CTLog].
+func (c currentCT) AddPrecert(ctx context.Context, p certext.Precert) (certext.SCT, error) {
+	return c.current().serving.AddPrecert(ctx, p)
+}
+
+func (d *Daemon) openCA(files instanceFiles, root *trustroot.Root) error {
+	chains, err := d.chains(files, keyCA)
+	if err != nil {
+		return err
+	}
+	d.ca = newTurns[*ca.CA](d.deps.Now)
+	all := d.manifest.generations(keyCA)
+	live := unretired(all, d.deps.Now())
+	for i, g := range live {
+		chain := chains[len(all)-len(live)+i]
+		key, err := keyring.Load(files.key(g.Name))
+		if err != nil {
+			return err
+		}
+		window, err := windowOf(root, chain)
+		if err != nil {
+			return fmt.Errorf("%s: %w", files.certs(g.Name), err)
+		}
+		authority, err := ca.New(ca.Config{}, ca.Deps{
+			Chain: chain, Key: key, Auth: d.oidc, CT: currentCT{d.ct}, Window: window, Trusted: chains, Now: d.deps.Now, Log: d.deps.Log,
+		})
+		if err != nil {
+			return err
+		}
+		d.ca.add(g, authority)
+		d.register(g, authority.Metrics())
+	}
+	return nil
+}
+
+// windowOf is when the trusted root vouches for a CA's chain.
+func windowOf(root *trustroot.Root, chain []*x509.Certificate) (trustroot.Window, error) {
+	for _, authority := range root.CAs {
+		if sameChain(authority.Chain, chain) {
+			return authority.Valid, nil
+		}
+	}
+	return trustroot.Window{}, errors.New("the chain is in no entry of trusted_root.json: run hallmarkd fsck, and restore the data folder from a backup")
+}
+
+func sameChain(a, b []*x509.Certificate) bool {
+	return slices.EqualFunc(a, b, (*x509.Certificate).Equal)
 }

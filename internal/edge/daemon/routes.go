@@ -7,6 +7,10 @@ import (
 	"net/http"
 
 	"hallmark/internal/base/httpapi"
+	"hallmark/internal/service/ca"
+	"hallmark/internal/service/ctlog"
+	"hallmark/internal/service/translog"
+	"hallmark/internal/service/tsa"
 )
 
 // routes is the one listener's map. No two services' paths collide, so every
@@ -19,13 +23,15 @@ func (d *Daemon) routes() http.Handler {
 			mux.Handle(p, wrapped)
 		}
 	}
-	mount("ca-sign", d.ca.Handler(), "/api/v2/signingCert", "/api/v1/signingCert")
-	mount("ca-info", d.ca.Handler(), "/api/v2/trustBundle", "/api/v2/configuration", "/api/v1/rootCert")
-	mount("log-write", d.log.Handler(), "/api/v2/log/entries")
-	mount("log-read", d.log.Handler(), "/api/v2/checkpoint", "/api/v2/tile/", "/shards/")
-	mount("log-search", d.log.Handler(), "/hallmark/v1/")
-	mount("timestamp", d.tsa.Handler(), "/api/v1/timestamp", "/api/v1/timestamp/certchain")
-	mount("ct", d.ct.Handler(), "/ct/")
+	authority := d.ca.handler((*ca.CA).Handler)
+	mount("ca-sign", authority, "/api/v2/signingCert", "/api/v1/signingCert")
+	mount("ca-info", authority, "/api/v2/trustBundle", "/api/v2/configuration", "/api/v1/rootCert")
+	log := d.logs.handler((*translog.Log).Handler)
+	mount("log-write", log, "/api/v2/log/entries")
+	mount("log-read", log, "/api/v2/checkpoint", "/api/v2/tile/", "/shards/")
+	mount("log-search", log, "/hallmark/v1/")
+	mount("timestamp", d.tsa.handler((*tsa.Authority).Handler), "/api/v1/timestamp", "/api/v1/timestamp/certchain")
+	mount("ct", d.ct.handler((*ctlog.Log).Handler), "/ct/")
 	mount("tuf", d.tuf.Handler(), "/tuf/")
 	if d.dev != nil {
 		mount("dev-issuer", d.dev.Handler(), devIssuerPath+"/")
@@ -64,7 +70,7 @@ func (d *Daemon) ready() error {
 	if role, at := d.tuf.Expiry().First(); !now.Before(at) {
 		return fmt.Errorf("TUF %s metadata expired at %s", role, at.UTC().Format("2006-01-02 15:04:05Z"))
 	}
-	return d.log.Ready()
+	return d.logs.current().serving.Ready()
 }
 
 func (d *Daemon) serveOther(w http.ResponseWriter, r *http.Request) {

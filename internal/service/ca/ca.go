@@ -87,6 +87,9 @@ type Deps struct {
 	// Window is when the trusted root vouches for Chain; outside of it nothing
 	// is issued. The zero Window is open on both sides.
 	Window trustroot.Window
+	// Trusted is every chain that clients trust for this authority, for GET
+	// /api/v2/trustBundle; nil means Chain alone.
+	Trusted [][]*x509.Certificate
 	// Now is the clock.
 	Now func() time.Time
 	// Log gets one line per certificate and per refusal.
@@ -108,7 +111,8 @@ type CA struct {
 // New checks that the parts fit together: the chain verifies for code signing,
 // its issuing certificate may issue and belongs to the key, and its algorithms
 // are in order. A chain that is expired or not yet valid is accepted with a
-// warning, and every request is refused until that is mended.
+// warning, or a note where its Window has yet to start, and every request is
+// refused meanwhile.
 func New(cfg Config, deps Deps) (*CA, error) {
 	if cfg.Lifetime == 0 {
 		cfg.Lifetime = maxLifetime
@@ -145,7 +149,11 @@ func New(cfg Config, deps Deps) (*CA, error) {
 		c.chainPEM = append(c.chainPEM, certificatePEM(cert.Raw))
 	}
 	if now := deps.Now(); now.Before(c.from) || now.Add(cfg.Lifetime).After(c.until) {
-		deps.Log.Warn("the CA chain is not valid now: no certificate will be issued",
+		level := slog.LevelWarn
+		if now.Before(deps.Window.Start) {
+			level = slog.LevelInfo
+		}
+		deps.Log.Log(context.Background(), level, "the CA chain is not valid now: no certificate will be issued",
 			"valid_from", stamp(c.from), "valid_until", stamp(c.until), "now", stamp(now))
 	}
 	return c, nil

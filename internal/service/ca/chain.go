@@ -33,14 +33,18 @@ const (
 type ChainConfig struct {
 	// Organization is the O of both subjects. Required.
 	Organization string
-	// CommonName is the CN of the root; the intermediate's is the same with
-	// " intermediate" after it. Required.
+	// CommonName is the CN of the root. Required by [NewChain].
 	CommonName string
+	// IntermediateName is the CN of the intermediate; "" is CommonName with
+	// " intermediate" after it.
+	IntermediateName string
 	// RootLifetime is how long the root is valid.
 	RootLifetime time.Duration
 	// IntermediateLifetime is how long the intermediate is valid, never beyond
 	// the root.
 	IntermediateLifetime time.Duration
+	// RootKey is the root's key; nil makes a new one.
+	RootKey crypto.Signer
 }
 
 // NewAuthority is what [NewChain] made: two certificates and both their keys.
@@ -55,8 +59,8 @@ type NewAuthority struct {
 }
 
 // NewChain makes a self-signed root and an intermediate below it that may
-// issue code signing certificates, each with a new P-256 key and a random
-// serial number, valid from now (cut to seconds).
+// issue code signing certificates, each with a new P-256 key (unless the root's
+// is given) and a random serial number, valid from now (cut to seconds).
 func NewChain(cfg ChainConfig, now time.Time) (*NewAuthority, error) {
 	if cfg.Organization == "" || cfg.CommonName == "" {
 		return nil, errors.New("new CA chain: Organization and CommonName must both be set")
@@ -64,42 +68,73 @@ func NewChain(cfg ChainConfig, now time.Time) (*NewAuthority, error) {
 	if cfg.RootLifetime == 0 {
 		cfg.RootLifetime = defaultRootLifetime
 	}
-	if cfg.IntermediateLifetime == 0 {
-		cfg.IntermediateLifetime = min(defaultIntermediateLifetime, cfg.RootLifetime)
-	}
-	if cfg.IntermediateLifetime <= 0 || cfg.IntermediateLifetime > cfg.RootLifetime {
+	if cfg.IntermediateLifetime > cfg.RootLifetime || cfg.IntermediateLifetime < 0 {
 		return nil, fmt.Errorf("new CA chain: intermediate lifetime %v must be positive and at most the root's %v", cfg.IntermediateLifetime, cfg.RootLifetime)
+	}
+	if cfg.IntermediateName == "" {
+		cfg.IntermediateName = cfg.CommonName + " intermediate"
 	}
 	now = now.UTC().Truncate(time.Second)
 
-	rootKey, err := keyring.GenerateP256()
-	if err != nil {
-		return nil, fmt.Errorf("new CA root key: %w", err)
+	if cfg.RootKey == nil {
+		key, err := keyring.GenerateP256()
+		if err != nil {
+			return nil, fmt.Errorf("new CA root key: %w", err)
+		}
+		cfg.RootKey = key
 	}
 	root := &x509.Certificate{
 		Subject:    pkix.Name{Organization: []string{cfg.Organization}, CommonName: cfg.CommonName},
 		NotAfter:   now.Add(cfg.RootLifetime),
 		MaxPathLen: 1,
 	}
-	rootCert, err := signCA(root, root, rootKey.Public(), rootKey, now)
+	rootCert, err := signCA(root, root, cfg.RootKey.Public(), cfg.RootKey, now)
 	if err != nil {
 		return nil, fmt.Errorf("new CA root: %w", err)
+	}
+	return NewIntermediate(cfg, rootCert, now)
+}
+
+// NewIntermediate makes an intermediate with a new P-256 key below a root that
+// exists, valid from the given time (cut to seconds), and no longer than the
+// root. Of cfg it takes Organization, IntermediateName, IntermediateLifetime
+// and RootKey, which is the root's.
+func NewIntermediate(cfg ChainConfig, root *x509.Certificate, from time.Time) (*NewAuthority, error) {
+	if cfg.Organization == "" || cfg.IntermediateName == "" || cfg.RootKey == nil {
+		return nil, errors.New("new CA intermediate: Organization, IntermediateName and RootKey must be set")
+	}
+	if err := matchKey(root, cfg.RootKey); err != nil {
+		return nil, fmt.Errorf("new CA intermediate: %w", err)
+	}
+	if cfg.IntermediateLifetime == 0 {
+		cfg.IntermediateLifetime = defaultIntermediateLifetime
+	}
+	from = from.UTC().Truncate(time.Second)
+	until := from.Add(cfg.IntermediateLifetime)
+	if until.After(root.NotAfter) {
+		until = root.NotAfter
+	}
+	if from.Before(root.NotBefore) || !until.After(from) {
+		return nil, fmt.Errorf("new CA intermediate: the root is valid from %s to %s, so it can issue nothing that begins at %s: a new root is due", stamp(root.NotBefore), stamp(root.NotAfter), stamp(from))
 	}
 	key, err := keyring.GenerateP256()
 	if err != nil {
 		return nil, fmt.Errorf("new CA intermediate key: %w", err)
 	}
-	intermediate := &x509.Certificate{
-		Subject:        pkix.Name{Organization: []string{cfg.Organization}, CommonName: cfg.CommonName + " intermediate"},
-		NotAfter:       now.Add(cfg.IntermediateLifetime),
+	cert, err := signCA(&x509.Certificate{
+		Subject:        pkix.Name{Organization: []string{cfg.Organization}, CommonName: cfg.IntermediateName},
+		NotAfter:       until,
 		ExtKeyUsage:    []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
 		MaxPathLenZero: true,
-	}
-	intermediateCert, err := signCA(intermediate, rootCert, key.Public(), rootKey, now)
+	}, root, key.Public(), cfg.RootKey, from)
 	if err != nil {
 		return nil, fmt.Errorf("new CA intermediate: %w", err)
 	}
-	return &NewAuthority{Chain: []*x509.Certificate{intermediateCert, rootCert}, Key: key, RootKey: rootKey}, nil
+	chain := []*x509.Certificate{cert, root}
+	if err := checkChain(chain, key); err != nil {
+		return nil, err
+	}
+	return &NewAuthority{Chain: chain, Key: key, RootKey: cfg.RootKey}, nil
 }
 
 // signCA fills in what both CA certificates have alike and signs t.

@@ -5,6 +5,7 @@ package ca
 import (
 	"context"
 	"crypto"
+	"crypto/x509"
 	"errors"
 	"net/http"
 	"slices"
@@ -177,6 +178,16 @@ func (c *CA) trustBundle() http.HandlerFunc {
 	bundle := struct {
 		Chains []certificateChain `json:"chains"`
 	}{[]certificateChain{{slices.Clone(c.chainPEM)}}}
+	for _, chain := range c.deps.Trusted {
+		if slices.EqualFunc(chain, c.deps.Chain, (*x509.Certificate).Equal) {
+			continue // it is first already
+		}
+		var other certificateChain
+		for _, cert := range chain {
+			other.Certificates = append(other.Certificates, certificatePEM(cert.Raw))
+		}
+		bundle.Chains = append(bundle.Chains, other)
+	}
 	return func(w http.ResponseWriter, _ *http.Request) {
 		httpapi.WriteJSON(w, http.StatusOK, bundle)
 	}

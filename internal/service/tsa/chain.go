@@ -31,9 +31,11 @@ const (
 // ChainParams says what [NewChain] should make.
 type ChainParams struct {
 	Organization string        // the subject's O
+	Suffix       string        // after both subjects' CN, to tell generations apart; "" is none
 	Now          time.Time     // both certificates are valid from here
 	RootValidity time.Duration // 0 is [DefaultRootValidity]
 	LeafValidity time.Duration // 0 is [DefaultLeafValidity]; at most RootValidity
+	RootKey      crypto.Signer // the root's, on P-256; nil makes a new one
 }
 
 // Chain is a new authority's certificates and keys, all on P-256. RootKey is
@@ -50,9 +52,6 @@ func NewChain(p ChainParams) (*Chain, error) {
 	if p.RootValidity == 0 {
 		p.RootValidity = DefaultRootValidity
 	}
-	if p.LeafValidity == 0 {
-		p.LeafValidity = min(DefaultLeafValidity, p.RootValidity)
-	}
 	switch {
 	case p.Organization == "":
 		return nil, errors.New("tsa: organization is empty: expected the name for the certificates' subject")
@@ -61,19 +60,39 @@ func NewChain(p ChainParams) (*Chain, error) {
 	case p.RootValidity < 0 || p.LeafValidity < 0 || p.LeafValidity > p.RootValidity:
 		return nil, fmt.Errorf("tsa: leaf validity %s, root validity %s: expected 0 < leaf ≤ root", p.LeafValidity, p.RootValidity)
 	}
-	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
+	if p.RootKey == nil {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		p.RootKey = key
 	}
-	root, err := newRoot(p, rootKey)
+	root, err := newRoot(p)
 	if err != nil {
 		return nil, fmt.Errorf("tsa: make root certificate: %w", err)
+	}
+	return NewLeaf(p, root)
+}
+
+// NewLeaf makes a signing certificate with a new key below a root that exists,
+// whose key is p.RootKey. It ends no later than the root.
+func NewLeaf(p ChainParams, root *x509.Certificate) (*Chain, error) {
+	if p.LeafValidity == 0 {
+		p.LeafValidity = DefaultLeafValidity
+	}
+	p.LeafValidity = min(p.LeafValidity, root.NotAfter.Sub(p.Now.UTC().Truncate(time.Second)))
+	switch pub, ok := root.PublicKey.(*ecdsa.PublicKey); {
+	case p.RootKey == nil || !ok || !pub.Equal(p.RootKey.Public()):
+		return nil, fmt.Errorf("tsa: the root key is not the one of the certificate %q: expected the ECDSA key it was made for", root.Subject)
+	case p.LeafValidity <= 0 || p.Now.Before(root.NotBefore.Truncate(time.Second)):
+		return nil, fmt.Errorf("tsa: the root %q is valid from %s to %s, so it can issue nothing that begins at %s: a new root is due",
+			root.Subject, root.NotBefore.UTC().Format(time.RFC3339), root.NotAfter.UTC().Format(time.RFC3339), p.Now.UTC().Format(time.RFC3339))
 	}
 	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	leaf, err := newLeaf(p, root, rootKey, leafKey)
+	leaf, err := newLeaf(p, root, leafKey)
 	if err != nil {
 		return nil, fmt.Errorf("tsa: make signing certificate: %w", err)
 	}
@@ -81,21 +100,25 @@ func NewChain(p ChainParams) (*Chain, error) {
 	if err := CheckChain(chain); err != nil {
 		return nil, fmt.Errorf("tsa: the new chain is wrong: %w", err)
 	}
-	return &Chain{Certificates: chain, LeafKey: leafKey, RootKey: rootKey}, nil
+	return &Chain{Certificates: chain, LeafKey: leafKey, RootKey: p.RootKey}, nil
 }
 
-func newRoot(p ChainParams, key *ecdsa.PrivateKey) (*x509.Certificate, error) {
-	tmpl, err := template(p.Organization, "TSA root", &key.PublicKey, p.Now, p.RootValidity)
+func newRoot(p ChainParams) (*x509.Certificate, error) {
+	pub, ok := p.RootKey.Public().(*ecdsa.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("the root key is a %T: expected ECDSA", p.RootKey.Public())
+	}
+	tmpl, err := template(p.Organization, "TSA root"+p.Suffix, pub, p.Now, p.RootValidity)
 	if err != nil {
 		return nil, err
 	}
 	tmpl.IsCA, tmpl.BasicConstraintsValid, tmpl.MaxPathLenZero = true, true, true
 	tmpl.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
-	return create(tmpl, tmpl, &key.PublicKey, key)
+	return create(tmpl, tmpl, pub, p.RootKey)
 }
 
-func newLeaf(p ChainParams, root *x509.Certificate, rootKey, leafKey *ecdsa.PrivateKey) (*x509.Certificate, error) {
-	tmpl, err := template(p.Organization, "TSA", &leafKey.PublicKey, p.Now, p.LeafValidity)
+func newLeaf(p ChainParams, root *x509.Certificate, leafKey *ecdsa.PrivateKey) (*x509.Certificate, error) {
+	tmpl, err := template(p.Organization, "TSA"+p.Suffix, &leafKey.PublicKey, p.Now, p.LeafValidity)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +132,7 @@ func newLeaf(p ChainParams, root *x509.Certificate, rootKey, leafKey *ecdsa.Priv
 	tmpl.BasicConstraintsValid = true // cA FALSE, said aloud
 	tmpl.KeyUsage = x509.KeyUsageDigitalSignature
 	tmpl.ExtraExtensions = []pkix.Extension{{Id: oidExtKeyUsage, Critical: true, Value: eku}}
-	return create(tmpl, root, &leafKey.PublicKey, rootKey)
+	return create(tmpl, root, &leafKey.PublicKey, p.RootKey)
 }
 
 func template(org, name string, pub *ecdsa.PublicKey, from time.Time, validity time.Duration) (*x509.Certificate, error) {

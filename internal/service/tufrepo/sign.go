@@ -4,9 +4,7 @@ package tufrepo
 
 import (
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -63,16 +61,7 @@ func tufKey(role string, key crypto.Signer) (*metadata.Key, error) {
 	if key == nil {
 		return nil, fmt.Errorf("no %s key", role)
 	}
-	switch pub := key.Public().(type) {
-	case *ecdsa.PublicKey:
-		if pub.Curve != elliptic.P256() {
-			return nil, fmt.Errorf("%s key is on %s: expected P-256", role, pub.Curve.Params().Name)
-		}
-	case ed25519.PublicKey:
-	default:
-		return nil, fmt.Errorf("%s key is a %T: expected ECDSA P-256 or Ed25519", role, pub)
-	}
-	return metadata.KeyFromPublicKey(key.Public())
+	return tufPublicKey(role, key.Public())
 }
 
 // seal signs m and encodes it.
@@ -109,7 +98,6 @@ func targetPath(name string, sum []byte) string {
 // firstFiles is version 1 of everything.
 func firstFiles(keys Keys, targets map[string][]byte, cfg Config, now time.Time) (map[string][]byte, error) {
 	root := metadata.Root(expires(now, cfg.RootValidity))
-	seen := map[string]string{}
 	for _, r := range []struct {
 		role string
 		key  crypto.Signer
@@ -118,21 +106,14 @@ func firstFiles(keys Keys, targets map[string][]byte, cfg Config, now time.Time)
 		if err != nil {
 			return nil, err
 		}
-		id, err := key.ID()
-		if err != nil {
-			return nil, err
-		}
-		// The online pair may share a key; an offline key that is also
-		// online would not be offline.
-		if other, ok := seen[id]; ok && r.role != "timestamp" {
-			return nil, fmt.Errorf("the %s and %s keys are the same: expected separate keys", other, r.role)
-		} else if ok && other != "snapshot" {
-			return nil, fmt.Errorf("the %s and timestamp keys are the same: expected separate keys", other)
-		}
-		seen[id] = r.role
 		if err := root.Signed.AddKey(key, r.role); err != nil {
 			return nil, err
 		}
+	}
+	// The online pair may share a key; an offline key that is also online
+	// would not be offline.
+	if err := separate(root); err != nil {
+		return nil, err
 	}
 	rootData, err := seal(root, "root", keys.Root)
 	if err != nil {

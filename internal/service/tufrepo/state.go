@@ -205,6 +205,11 @@ func (st *state) with(files map[string][]byte) (*state, error) {
 	}
 	set.RefTime = time.Time{}
 	next.set = set
+	if data, ok := files[versioned(st.set.Root.Signed.Version+1, "root")]; ok {
+		if _, err := set.UpdateRoot(data); err != nil {
+			return nil, err
+		}
+	}
 	if _, err := set.UpdateTimestamp(next.files["timestamp.json"].data); err != nil {
 		return nil, err
 	}

@@ -27,12 +27,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"hallmark/internal/base/durable"
 )
 
 // ErrExists says that a folder already holds a repository: [Open] it.
@@ -136,28 +133,7 @@ func Create(dir string, keys Keys, targets map[string][]byte, cfg Config, now ti
 	if err != nil {
 		return fmt.Errorf("tuf: %w", err)
 	}
-	if err := durable.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return fmt.Errorf("tuf: %w", err)
-	}
-	building := dir + ".new" // left by a crash, it is of no use to anybody
-	if err := os.RemoveAll(building); err != nil {
-		return fmt.Errorf("tuf: %w", err)
-	}
-	if err := durable.MkdirAll(filepath.Join(building, "targets"), 0o755); err != nil {
-		return fmt.Errorf("tuf: %w", err)
-	}
-	for name, data := range files {
-		if err := durable.WriteFile(filepath.Join(building, filepath.FromSlash(name)), data, 0o644); err != nil {
-			return fmt.Errorf("tuf: %w", err)
-		}
-	}
-	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty one
-		return fmt.Errorf("tuf: %w", err)
-	}
-	if err := durable.Rename(building, dir); err != nil {
-		return fmt.Errorf("tuf: %w", err)
-	}
-	return nil
+	return writeRepository(dir, files)
 }
 
 // Repo is an open repository. Safe for concurrent use by one process; two
