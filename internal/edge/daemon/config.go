@@ -117,6 +117,31 @@ func (c *Config) check() error {
 	return nil
 }
 
+// The quotas of each client address where other machines are clients, unless
+// configured; a negative setting means none.
+const (
+	defaultWritesPerSecond   = 100
+	defaultWriteBurst        = 1000
+	defaultSearchesPerSecond = 20
+	defaultSearchBurst       = 100
+)
+
+// logLimits is the log's configuration with the limits this instance needs.
+func (c *Config) logLimits(external *url.URL) translog.Config {
+	l := c.Log
+	if l.MinFreeBytes == 0 {
+		l.MinFreeBytes = minFreeBytes
+	}
+	if l.WritesPerSecond == 0 && !fetch.IsLoopback(external.Hostname()) {
+		l.WritesPerSecond, l.WriteBurst = defaultWritesPerSecond, max(l.WriteBurst, defaultWriteBurst)
+	}
+	if l.SearchesPerSecond == 0 && !fetch.IsLoopback(external.Hostname()) {
+		l.SearchesPerSecond, l.SearchBurst = defaultSearchesPerSecond, max(l.SearchBurst, defaultSearchBurst)
+	}
+	l.WritesPerSecond, l.SearchesPerSecond = max(l.WritesPerSecond, 0), max(l.SearchesPerSecond, 0)
+	return l
+}
+
 // parseExternalURL accepts scheme://host[:port], https unless loopback.
 func parseExternalURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)

@@ -73,3 +73,22 @@ func TestLogBaseURLNamesTheOrigin(t *testing.T) {
 		}
 	}
 }
+
+func TestQuotasAreOnWhereOthersAreClients(t *testing.T) {
+	public, local := &url.URL{Scheme: "https", Host: "h.example.com"}, &url.URL{Scheme: "http", Host: "127.0.0.1:8484"}
+	var c Config
+	if got := c.logLimits(public); got.WritesPerSecond != defaultWritesPerSecond || got.WriteBurst != defaultWriteBurst || got.SearchesPerSecond != defaultSearchesPerSecond || got.MinFreeBytes != minFreeBytes {
+		t.Errorf("public: %+v", got)
+	}
+	if got := c.logLimits(local); got.WritesPerSecond != 0 || got.SearchesPerSecond != 0 {
+		t.Errorf("loopback: %+v", got)
+	}
+	c.Log.WritesPerSecond, c.Log.WriteBurst = 7, 9
+	if got := c.logLimits(public); got.WritesPerSecond != 7 || got.WriteBurst != 9 {
+		t.Errorf("configured: %+v", got)
+	}
+	c.Log.WritesPerSecond = -1
+	if got := c.logLimits(public); got.WritesPerSecond != 0 {
+		t.Errorf("turned off: %+v", got)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 
@@ -203,17 +204,18 @@ func (d *Daemon) openLogs(ctx context.Context, files instanceFiles) error {
 	if err != nil {
 		return err
 	}
+	external, err := url.Parse(d.manifest.ExternalURL)
+	if err != nil {
+		return err
+	}
 	d.logs = newTurns[*translog.Log](d.deps.Now)
 	for _, g := range d.manifest.generations(keyLog) {
 		key, err := keyring.Load(files.key(g.Name))
 		if err != nil {
 			return err
 		}
-		cfg := d.cfg.Log
+		cfg := d.cfg.logLimits(external)
 		cfg.Dir, cfg.Origin, cfg.BehindProxy = d.layout.log(g.Origin), g.Origin, d.cfg.BehindProxy
-		if cfg.MinFreeBytes == 0 {
-			cfg.MinFreeBytes = minFreeBytes
-		}
 		log, err := translog.New(ctx, cfg, translog.Deps{Key: key, OwnCAs: slices.Concat(chains...), Now: d.deps.Now, Log: d.deps.Log, FreeBytes: d.deps.FreeBytes})
 		if err != nil {
 			return err

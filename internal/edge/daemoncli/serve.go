@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -56,6 +58,11 @@ machine, and bring it back only to rotate keys.`,
 			return err
 		}
 		announce(s, d)
+		if os.Getenv("GOGC") == "" {
+			// The heap is small and the garbage of requests large: collecting
+			// less often is worth a tenth of the log's throughput.
+			debug.SetGCPercent(400)
+		}
 		return d.Run(cmd.Context())
 	}
 	return cmd
