@@ -84,8 +84,8 @@ type Rotated struct {
 	Finished bool `json:"-"`
 }
 
-// check refuses what makes no sense before anything is touched.
-func (r *Rotation) check() error {
+// Check refuses what makes no sense before anything is touched.
+func (r *Rotation) Check() error {
 	if !slices.Contains([]string{RotateCA, RotateTSA, RotateCT, RotateShard, RotateTUF}, r.Kind) {
 		return fmt.Errorf("rotate %q: expected ca, tsa, ct, shard or tuf", r.Kind)
 	}
@@ -124,7 +124,7 @@ type rotation struct {
 // any instant: the next start, or the same command again, then finishes it, or
 // finds that nothing was begun.
 func Rotate(r Rotation, now func() time.Time) (*Rotated, error) {
-	if err := r.check(); err != nil {
+	if err := r.Check(); err != nil {
 		return nil, err
 	}
 	l := layout{r.Data}

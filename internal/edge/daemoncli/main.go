@@ -65,7 +65,7 @@ func newRoot(s Streams) *cobra.Command {
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(serveCommand(s), demoCommand(s), devTokenCommand(s), fsckCommand(s), versionCommand(s))
+	root.AddCommand(serveCommand(s), demoCommand(s), devTokenCommand(s), fsckCommand(s), trustCommand(s), versionCommand(s))
 	complete(root)
 	return branch(root)
 }
