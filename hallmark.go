@@ -34,8 +34,14 @@ import (
 	"hallmark/internal/judge/verify"
 )
 
-// TrustRoot is the authorities and logs that count. It is immutable.
-type TrustRoot struct{ root *trustroot.Root }
+// TrustRoot is the authorities and logs that count. It is immutable, and safe
+// for use by several goroutines. Keep it for as long as it is current: it
+// remembers signatures between the authorities' own certificates, which are
+// most of the work of a verification, and nothing else.
+type TrustRoot struct {
+	root *trustroot.Root
+	memo *verify.Memo
+}
 
 // ParseTrustRoot reads a Sigstore trusted_root.json (JSON, at most 16 MiB). How
 // the bytes came to be trusted is the caller's concern: a TUF client, or a file
@@ -45,7 +51,7 @@ func ParseTrustRoot(trustedRootJSON []byte) (*TrustRoot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &TrustRoot{root}, nil
+	return &TrustRoot{root, new(verify.Memo)}, nil
 }
 
 // Artifact is the thing that is to be signed. The zero Artifact is nothing, and
@@ -130,7 +136,7 @@ func Verify(bundleJSON []byte, artifact Artifact, root *TrustRoot, policy Policy
 	if err != nil {
 		return nil, &Error{Code: CodeBundle, Err: err}
 	}
-	v, err := verify.Check(b, artifact.artifact, root.root, policy.policy)
+	v, err := root.memo.Check(b, artifact.artifact, root.root, policy.policy)
 	if err != nil {
 		return nil, wrap(err)
 	}

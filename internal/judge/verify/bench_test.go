@@ -34,6 +34,15 @@ func BenchmarkCheck(b *testing.B) {
 				}
 			}
 		})
+		b.Run(name+"/memo", func(b *testing.B) {
+			b.ReportAllocs()
+			memo := new(verify.Memo)
+			for b.Loop() {
+				if _, err := memo.Check(parsed, artifact, v.root, v.policy); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 		b.Run(name+"/parse", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -30,7 +30,7 @@ func (c *check) chain() error {
 	for i, t := range c.times {
 		times[i] = t.Time
 	}
-	issuer, err := issuerOf(c.leaf, c.root.CAs, times)
+	issuer, err := c.memo.issuerOf(c.leaf, c.root.CAs, times)
 	if err != nil {
 		return err
 	}
@@ -41,12 +41,8 @@ func (c *check) chain() error {
 // issuerOf returns the certificate whose key signed leaf, on a path to an
 // authority that is trusted at all the times, of which there is at least one.
 // The caller has held the leaf's own validity against them.
-func issuerOf(leaf *x509.Certificate, cas []trustroot.CertificateAuthority, times []time.Time) (*x509.Certificate, error) {
-	for _, t := range times {
-		if t.IsZero() { // which x509 would take for the present
-			return nil, fail(CodeCertificateChain, "there is no time to judge the certificate at")
-		}
-	}
+func (m *Memo) issuerOf(leaf *x509.Certificate, cas []trustroot.CertificateAuthority, times []time.Time) (*x509.Certificate, error) {
+	leaf = certext.ForVerify(leaf)
 	var why error
 	for i := range cas {
 		ca := &cas[i]
@@ -57,9 +53,12 @@ func issuerOf(leaf *x509.Certificate, cas []trustroot.CertificateAuthority, time
 			why = errors.Join(why, fmt.Errorf("certificate authority %s is trusted %s, not at %s", ca.URI, windowText(ca.Valid), stamp(t)))
 			continue
 		}
-		issuer, err := pathTo(leaf, ca.Chain, times)
+		path, err := m.pathTo(leaf, ca.Chain, times, x509.ExtKeyUsageCodeSigning)
+		if err == nil && len(path) > 1 {
+			return path[1], nil
+		}
 		if err == nil {
-			return issuer, nil
+			err = errors.New("the signing certificate is itself in the trusted root")
 		}
 		why = errors.Join(why, fmt.Errorf("certificate authority %s: %w", ca.URI, err))
 	}
@@ -67,48 +66,6 @@ func issuerOf(leaf *x509.Certificate, cas []trustroot.CertificateAuthority, time
 		return nil, fail(CodeCertificateChain, "no certificate authority of the trusted root is called %q, the certificate's issuer", leaf.Issuer)
 	}
 	return nil, fail(CodeCertificateChain, "%w", why)
-}
-
-// pathTo verifies leaf up to the last certificate of chain. Signatures do not
-// depend on the time, so they are checked once; the other times are held
-// against the path's validities.
-func pathTo(leaf *x509.Certificate, chain []*x509.Certificate, times []time.Time) (*x509.Certificate, error) {
-	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
-	last := len(chain) - 1
-	for _, cert := range chain[:last] {
-		intermediates.AddCert(cert)
-	}
-	roots.AddCert(chain[last])
-	paths, err := certext.ForVerify(leaf).Verify(x509.VerifyOptions{
-		Roots:         roots,
-		Intermediates: intermediates,
-		CurrentTime:   times[0],
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, path := range paths {
-		err = validThroughout(path, times[1:])
-		if err == nil && len(path) > 1 {
-			return path[1], nil
-		}
-	}
-	if err == nil {
-		err = errors.New("the signing certificate is itself in the trusted root")
-	}
-	return nil, err
-}
-
-func validThroughout(path []*x509.Certificate, times []time.Time) error {
-	for _, t := range times {
-		for _, cert := range path {
-			if t.Before(cert.NotBefore) || t.After(cert.NotAfter) {
-				return fmt.Errorf("%s is valid from %s to %s, not at %s", cert.Subject, stamp(cert.NotBefore), stamp(cert.NotAfter), stamp(t))
-			}
-		}
-	}
-	return nil
 }
 
 func names(chain []*x509.Certificate, subject []byte) bool {

@@ -4,6 +4,7 @@ package verify_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,7 +122,14 @@ func (v vector) verify(a verify.Artifact) (*verify.Verified, error) {
 	if err != nil {
 		return nil, err
 	}
-	return verify.Check(b, a, v.root, v.policy)
+	checked, err := verify.Check(b, a, v.root, v.policy)
+	memo := new(verify.Memo)
+	for range 2 {
+		if _, again := memo.Check(b, a, v.root, v.policy); codeOf(again) != codeOf(err) {
+			return nil, fmt.Errorf("without a memory: %v; with one: %v", err, again)
+		}
+	}
+	return checked, err
 }
 
 // refusals says why each failing vector of the known corpus must fail, so that

@@ -21,7 +21,10 @@ func (c *check) content() error {
 	if c.bundle.Envelope != nil {
 		return c.envelope()
 	}
-	return c.message()
+	if err := c.message(); err != nil {
+		return err
+	}
+	return c.simpleSigning()
 }
 
 // message judges a signature over the artifact itself. Which schemes come into

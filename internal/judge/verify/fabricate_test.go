@@ -28,6 +28,7 @@ import (
 	"hallmark/internal/format/logentry"
 	"hallmark/internal/format/pubkey"
 	"hallmark/internal/format/trustroot"
+	"hallmark/internal/judge/verify"
 )
 
 // An instance is a whole Sigstore instance in memory: a certificate authority,
@@ -43,6 +44,7 @@ type instance struct {
 	log    crypto.Signer // Ed25519
 	logV1  crypto.Signer // P-256
 	root   trustroot.Root
+	memo   *verify.Memo // knows what was checked in this instance before
 }
 
 // An authority is a certificate with its key.
@@ -58,7 +60,7 @@ const (
 
 func newInstance(tb testing.TB) *instance {
 	tb.Helper()
-	in := &instance{tb: tb, at: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)}
+	in := &instance{tb: tb, at: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), memo: new(verify.Memo)}
 	in.anchor = in.newCA("anchor", nil, nil)
 	in.ca = in.newCA("issuing", &in.anchor, []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning})
 	tsaAnchor := in.newCA("tsa anchor", nil, nil)

@@ -70,7 +70,11 @@ func (s *setup) check() (*verify.Verified, error) {
 		}
 		s.policy.Identities = []verify.Identity{id}
 	}
-	return verify.Check(b, s.artifact, s.root, s.policy)
+	v, err := verify.Check(b, s.artifact, s.root, s.policy)
+	if _, again := s.in.memo.Check(b, s.artifact, s.root, s.policy); codeOf(again) != codeOf(err) {
+		s.in.tb.Errorf("without a memory: %v; with one: %v", err, again)
+	}
+	return v, err
 }
 
 // flip returns a copy with the last bit changed, which keeps DER whole.

@@ -152,7 +152,7 @@ func (i *Inclusion) Signer(root *trustroot.Root) (Signer, error) {
 	if err != nil {
 		return Signer{}, err
 	}
-	if _, err := issuerOf(leaf, root.CAs, []time.Time{leaf.NotBefore}); err != nil {
+	if _, err := (*Memo)(nil).issuerOf(leaf, root.CAs, []time.Time{leaf.NotBefore}); err != nil {
 		return Signer{}, err
 	}
 	return describeLeaf(leaf)

@@ -21,6 +21,12 @@ type Artifact struct {
 	Digests []digest.Digest
 	Content []byte
 
+	// SimpleSigning is the payload of a signature as cosign stored them before
+	// there were bundles. The signature then has to be over these bytes, and they
+	// have to name the image that Digests are of. Nothing in them is believed
+	// before. It is for message signatures, and excludes Content.
+	SimpleSigning []byte
+
 	// AnySubjectUnsafe accepts a statement whatever its subject is. The caller
 	// has to look at the subjects itself: without that, a signature for one
 	// artifact passes for every other. It has no effect on message signatures.

@@ -68,6 +68,9 @@ func (c *check) wantArtifact() error {
 	if !given && (c.bundle.Message != nil || !c.artifact.AnySubjectUnsafe) {
 		return fail(CodeArtifactMissing, "no digest of the artifact was given")
 	}
+	if c.artifact.SimpleSigning != nil {
+		return c.wantPayload()
+	}
 	return nil
 }
 

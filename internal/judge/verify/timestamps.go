@@ -3,6 +3,7 @@
 package verify
 
 import (
+	"crypto/x509"
 	"fmt"
 	"strings"
 	"time"
@@ -86,7 +87,7 @@ func (c *check) token(der []byte) (t Timestamp, signer string, err *Error) {
 			late = fail(CodeTimestampWindow, "is from %s, but authority %s is trusted %s", stamp(token.Time()), tsa.URI, windowText(tsa.Valid))
 			continue // it may be listed again, with another window
 		}
-		switch verifyErr := token.Verify(c.signature, tsa.Chain); {
+		switch verifyErr := c.tokenBy(token, leaf, tsa.Chain); {
 		case verifyErr == nil:
 			return Timestamp{Time: token.Time(), Source: SourceTSA, URI: tsa.URI}, string(leaf.RawSubjectPublicKeyInfo), nil
 		case pinned(tsa):
@@ -94,6 +95,23 @@ func (c *check) token(der []byte) (t Timestamp, signer string, err *Error) {
 		}
 	}
 	return Timestamp{}, "", late
+}
+
+// tokenBy proves that token is over the signature and signed by leaf, which
+// leads to the end of chain at the token's time. Where the trusted root names a
+// CA only, the token may bring intermediates of its own, which is for package
+// rfc3161 to sort out.
+func (c *check) tokenBy(token *rfc3161.Token, leaf *x509.Certificate, chain []*x509.Certificate) error {
+	if chain[0].IsCA && !names(chain, leaf.RawIssuer) {
+		return token.Verify(c.signature, chain)
+	}
+	if err := token.VerifySignedBy(c.signature, leaf); err != nil {
+		return err
+	}
+	if _, err := c.memo.pathTo(leaf, chain, []time.Time{token.Time()}, x509.ExtKeyUsageTimeStamping); err != nil {
+		return fmt.Errorf("certificate chain of the authority: %w", err)
+	}
+	return nil
 }
 
 // pinned says whether the trusted root names the very certificate that signs

@@ -11,6 +11,7 @@ import (
 	"hallmark/internal/format/certext"
 	"hallmark/internal/format/digest"
 	"hallmark/internal/format/intoto"
+	"hallmark/internal/format/legacysig"
 	"hallmark/internal/format/logentry"
 )
 
@@ -23,6 +24,7 @@ type Verified struct {
 	times     []Timestamp
 	entries   []LoggedEntry
 	statement *intoto.Statement
+	payload   *legacysig.Payload
 	subject   digest.Digest
 }
 

@@ -19,7 +19,8 @@
 //     subject alternative name and issuer extensions that agree.
 //   - Time windows, all inclusive, are held against every verified time.
 //
-// Invariants: no clock, no network, no disk, no state. The only times that
+// Invariants: no clock, no network, no disk, no state but what a [Memo] of the
+// caller's holds. The only times that
 // are believed are those that an authority of the trusted root signed. No
 // public-key operation is done twice on the same input.
 package verify
@@ -50,6 +51,7 @@ type check struct {
 	artifact Artifact
 	root     *trustroot.Root
 	policy   Policy
+	memo     *Memo // nil remembers nothing
 
 	// From the structure step. leaf is nil for managed keys.
 	leaf      *x509.Certificate
@@ -57,6 +59,7 @@ type check struct {
 	signer    Signer
 	signature []byte // of the message or of the envelope
 	entries   []entry
+	legacy    simpleSigned
 
 	contentSums, envelopeSums sums
 
@@ -80,9 +83,14 @@ type entry struct {
 // first check that failed. docs/verification.md lists the checks in order.
 //
 // It does no I/O, reads no clock, keeps nothing, and may be called at the same
-// time from several goroutines with the same arguments, which it only reads.
+// time from several goroutines with the same arguments, which it only reads. To
+// judge more than one bundle, use a [Memo], which saves most of the work.
 func Check(b *bundle.Bundle, a Artifact, root *trustroot.Root, p Policy) (*Verified, error) {
-	c := &check{bundle: b, artifact: a, root: root, policy: p}
+	return (*Memo)(nil).Check(b, a, root, p)
+}
+
+// run takes the steps in order.
+func (c *check) run() (*Verified, error) {
 	for _, step := range []func() error{
 		c.policy.validate,
 		c.structure,
@@ -103,6 +111,7 @@ func Check(b *bundle.Bundle, a Artifact, root *trustroot.Root, p Policy) (*Verif
 		times:     c.times,
 		entries:   c.logged,
 		statement: c.statement,
+		payload:   c.legacy.payload,
 		subject:   c.subject,
 	}, nil
 }
