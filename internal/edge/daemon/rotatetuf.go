@@ -70,6 +70,9 @@ func (w *rotation) tufChange(n int) (tufrepo.Change, error) {
 		roles = []string{"snapshot", "timestamp", "targets"}
 	}
 	for _, role := range roles {
+		if slices.Contains(w.done.Replaced, role) {
+			return c, fmt.Errorf("--roles: %s is given twice", role)
+		}
 		var err error
 		switch role {
 		case "snapshot":
