@@ -48,7 +48,7 @@ var blobCases = []struct {
 	{name: "tampered checkpoint", alter: checkpointPart,
 		cosign: "unverified checkpoint signature", hallmark: "checkpoint-signature"},
 	{name: "truncated bundle", cut: true,
-		cosign: "unexpected end of JSON input", hallmark: "shown.json: bundle: "},
+		cosign: "unexpected end of JSON input", hallmark: "shown.json: "},
 }
 
 // TestBlobs verifies what each client signed with each client.

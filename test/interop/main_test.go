@@ -30,7 +30,7 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if programs, err = peers.Build(context.Background(), dir); err != nil {
+	if programs, err = peers.Build(context.Background(), dir, peers.Cosign, peers.Rekor); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

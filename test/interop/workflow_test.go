@@ -48,9 +48,10 @@ func TestWorkflow(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						if r.Code == 0 || !strings.Contains(r.Err, f.value) || !strings.Contains(r.Err, f.other) {
-							t.Errorf("%s %s %s: exit code %d, want a refusal that names %q and %q; it printed\n%s%s",
-								command[1], f.flag, f.other, r.Code, f.value, f.other, r.Out, r.Err)
+						printed := r.Out + r.Err
+						if r.Code == 0 || !strings.Contains(printed, f.value) || !strings.Contains(printed, f.other) {
+							t.Errorf("%s %s %s: exit code %d, want a refusal that names %q and %q; it printed\n%s",
+								command[1], f.flag, f.other, r.Code, f.value, f.other, printed)
 						}
 					}
 				}

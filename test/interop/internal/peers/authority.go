@@ -5,6 +5,7 @@ package peers
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -22,9 +23,13 @@ type Authority struct {
 }
 
 // StartAuthority starts hallmarkd on a free port with its data in dir/data.
+// It makes dir.
 func (p Programs) StartAuthority(ctx context.Context, dir string, args ...string) (*Authority, error) {
 	a := &Authority{Data: filepath.Join(dir, "data"), programs: p}
 	argv := append([]string{Hallmarkd, "serve", "--dev-issuer", "--listen", "127.0.0.1:0", "--data", a.Data}, args...)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
 	var err error
 	a.server, err = start(ctx, p.command(ctx, dir, argv...), filepath.Join(dir, "hallmarkd.out"), a.announced)
 	if err != nil {
@@ -57,9 +62,12 @@ func (a *Authority) Token(ctx context.Context, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// Client makes a client with its home in dir that trusts the authority with
-// both programs, by running the lines that it printed.
+// Client makes a client with its home in dir, which it makes, that trusts the
+// authority with both programs, by running the lines that it printed.
 func (a *Authority) Client(ctx context.Context, dir string) (Client, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return Client{}, err
+	}
 	c := Client{Programs: a.programs, Home: dir}
 	for _, line := range [][]string{a.HallmarkTrust, a.CosignInitialize} {
 		if _, err := c.Must(ctx, line...); err != nil {
