@@ -21,9 +21,10 @@ func trustCommand(a *app) *cobra.Command {
 		Short: "Choose whom to trust: named trust roots, kept on this machine",
 		Long: `A trust root says which certificate authorities, logs and timestamp authorities
 count. Each has a name; exactly one is used at a time. The public Sigstore
-instance's, "public-good", is built in. Only init and refresh use the network.`,
+instance's, "public-good", is built in. Only init, refresh and mirror use the network.`,
 	})
-	cmd.AddCommand(trustInit(a), trustList(a), trustShow(a), trustRefresh(a), trustUse(a), trustRemove(a), trustImport(a), trustExport(a))
+	cmd.AddCommand(trustInit(a), trustList(a), trustShow(a), trustInspect(a), trustDiff(a),
+		trustRefresh(a), trustUse(a), trustRemove(a), trustImport(a), trustExport(a), trustCreate(a), trustMirror(a))
 	return cmd
 }
 
@@ -244,22 +245,37 @@ func trustRemove(a *app) *cobra.Command {
 
 func trustImport(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "import NAME FILE", Short: "Keep a trusted_root.json, or an exported trust root, under a name",
-		Args: exactArgs("NAME", "FILE"),
+		Use: "import NAME FILE|DIR", Short: "Keep a trust root from a file or folder under a name",
+		Long: `Keep a trust root that is on this machine already, without any network. FILE is a
+trusted_root.json or what hallmark trust export wrote. DIR is
+
+  the TUF cache of cosign, such as ~/.sigstore/root: hallmark trust refresh goes on
+  from there;
+  a folder that hallmark trust mirror wrote, or a copy of one;
+  a folder with trusted_root.json and, perhaps, signing_config.v0.2.json.`,
+		Args: exactArgs("NAME", "FILE|DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			data, err := readFile(args[1], maxTrustFile)
-			if err != nil {
-				return err
-			}
 			store, err := a.trustStore()
 			if err != nil {
 				return err
 			}
-			info, err := store.Import(cmd.Context(), args[0], data)
+			var info trust.Info
+			if fi, serr := os.Stat(args[1]); serr == nil && fi.IsDir() {
+				info, err = store.ImportDir(cmd.Context(), args[0], args[1])
+			} else {
+				var data []byte
+				if data, err = readFile(args[1], maxTrustFile); err != nil {
+					return err
+				}
+				info, err = store.Import(cmd.Context(), args[0], data)
+			}
 			if err != nil {
-				return fmt.Errorf("%s: %w", args[1], err)
+				return err
 			}
 			fmt.Fprintf(a.Out, "Trust root %s is kept in %s.\n", info.Name, info.Dir)
+			if info.Mirror != "" {
+				a.note("hallmark trust refresh %s brings it up to date from %s.", info.Name, printable(info.Mirror))
+			}
 			return nil
 		},
 	}

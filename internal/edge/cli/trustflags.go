@@ -11,7 +11,6 @@ import (
 
 	"hallmark/internal/base/buildinfo"
 	"hallmark/internal/base/fetch"
-	"hallmark/internal/format/trustroot"
 	"hallmark/internal/service/trust"
 )
 
@@ -29,7 +28,7 @@ type trustFlags struct {
 
 func (t *trustFlags) bind(f *pflag.FlagSet) {
 	f.StringVar(&t.name, "trust", "", "`NAME` of the trust root (default: $HALLMARK_TRUST, or the one chosen by \"hallmark trust use\")")
-	f.StringVar(&t.file, "trusted-root", "", "`FILE` with a trusted_root.json to use instead")
+	f.StringVar(&t.file, "trusted-root", "", "`FILE` with a trusted_root.json or a client trust config to use instead")
 	f.DurationVar(&t.maxAge, "trust-max-age", defaultTrustMaxAge, "warn when the trust root's copy is older")
 	f.BoolVar(&t.requireFresh, "require-fresh-trust", false, "fail instead of warning")
 }
@@ -41,7 +40,11 @@ func (t *trustFlags) load(a *app) (*trust.Active, error) {
 		if t.name != "" {
 			return nil, usageError{errors.New("--trust and --trusted-root exclude each other: exactly one trust root is used")}
 		}
-		return loadTrustFile(t.file)
+		active, err := loadTrustFile(t.file)
+		if err != nil {
+			return nil, fmt.Errorf("--trusted-root: %w", err)
+		}
+		return active, nil
 	}
 	store, err := a.trustStore()
 	if err != nil {
@@ -63,18 +66,6 @@ func (t *trustFlags) load(a *app) (*trust.Active, error) {
 		a.note("hallmark: warning: %s", stale)
 	}
 	return active, nil
-}
-
-func loadTrustFile(path string) (*trust.Active, error) {
-	data, err := readFile(path, maxTrustFile)
-	if err != nil {
-		return nil, fmt.Errorf("--trusted-root: %w", err)
-	}
-	root, err := trustroot.Parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("--trusted-root %s: %w", path, err)
-	}
-	return &trust.Active{Name: path, Kind: trust.KindStatic, Root: root}, nil
 }
 
 // trustStore is the trust roots of this user.
