@@ -166,24 +166,30 @@ func (s *server) mint(req devissuer.Request) (token.Token, error) {
 	return token.New(minted.IDToken)
 }
 
-// signBlob uses all of the instance's services: a certificate with its SCT, a
-// timestamp and a log entry, each verified under the trusted root.
-func (s *server) signBlob(content string) (*sign.Result, error) {
+// keyless gives a signer at all of the instance's services, each of whose answers
+// it verifies under the trusted root, and a token for it.
+func (s *server) keyless() (*sign.Signer, token.Token, error) {
 	data, err := os.ReadFile(s.path("instance", "signing_config.v0.2.json"))
 	if err != nil {
-		return nil, err
+		return nil, token.Token{}, err
 	}
 	services, err := trustroot.ParseSigningConfig(data)
 	if err != nil {
-		return nil, err
+		return nil, token.Token{}, err
 	}
 	cfg := sign.Config{Services: services, Root: s.trustedRoot()}
 	cfg.HTTP.Retries = -1
 	signer, err := sign.New(cfg)
 	if err != nil {
-		return nil, err
+		return nil, token.Token{}, err
 	}
 	tok, err := s.mint(devissuer.Request{Email: "e2e@example.test"})
+	return signer, tok, err
+}
+
+// signBlob gets a certificate with its SCT, a timestamp and a log entry.
+func (s *server) signBlob(content string) (*sign.Result, error) {
+	signer, tok, err := s.keyless()
 	if err != nil {
 		return nil, err
 	}

@@ -4,15 +4,20 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"hallmark/internal/service/sign"
 )
 
 const (
-	submitters = 64
+	submitters = 64 // that send entries signed in advance
+	keyless    = 8  // that sign with certificates beside them, and store bundles
 	kills      = 10
 	// mostPerRound bounds the log, and so the time the checks take.
 	mostPerRound = 24 * submitters
@@ -116,6 +121,30 @@ func (c *crowd) submit(sub submission) bool {
 	return false
 }
 
+// sign makes keyless signatures and stores their bundles until the server is gone.
+func (c *crowd) sign(round int) {
+	signer, tok, err := c.l.s.keyless()
+	if err != nil {
+		c.failed.CompareAndSwap(nil, &err)
+		return
+	}
+	var all sync.WaitGroup
+	for i := range keyless {
+		all.Go(func() {
+			for n := 0; ; n++ {
+				err := c.l.signAndStore(signer, tok, fmt.Sprintf("signed in round %d by %d, number %d", round, i, n))
+				if answered := new(sign.Error); errors.Is(err, errNot201) || errors.As(err, &answered) && strings.Contains(err.Error(), "it answered") {
+					c.failed.CompareAndSwap(nil, &err)
+				}
+				if err != nil {
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
 // watch collects every checkpoint the log shows, as monitors do.
 func (c *crowd) watch(stop <-chan struct{}) {
 	for {
@@ -143,17 +172,19 @@ func (c *crowd) check() {
 // checkpoint it showed is of one tree, and no hand is needed.
 func TestKilledUnderLoadKeepsEveryAcknowledgedEntry(t *testing.T) {
 	began := time.Now()
-	s := newServer(t, "--log-accept", "any")
+	s := newServer(t, "--log-accept", "any", "--dev-issuer")
 	s.start()
 	l := newLedger(s)
 	c := newCrowd(t, l)
 	var slowest time.Duration
+	var under int // way at a kill
 	for round := range kills {
 		before := l.count()
 		stop := make(chan struct{})
 		var busy sync.WaitGroup
 		busy.Go(func() { c.run(stop) })
 		busy.Go(func() { c.watch(stop) })
+		busy.Go(func() { c.sign(round) })
 		for deadline := time.Now().Add(startLimit); l.count() < before+submitters; time.Sleep(time.Millisecond) {
 			if c.check(); time.Now().After(deadline) {
 				t.Fatalf("round %d: %d entries acknowledged in %v", round, l.count()-before, startLimit)
@@ -164,11 +195,18 @@ func TestKilledUnderLoadKeepsEveryAcknowledgedEntry(t *testing.T) {
 		close(stop)
 		busy.Wait()
 		c.check()
+		if len(c.loose) == 0 {
+			t.Errorf("round %d: nothing was under way at the kill", round)
+		}
+		under += len(c.loose)
 		s.fsck()
 		restart := time.Now()
 		s.start()
 		slowest = max(slowest, time.Since(restart))
 		l.kept()
+		if err := l.keptSigned(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	// What was under way at the last kill is answered like anything else.
 	c.run(make(chan struct{}))
@@ -179,6 +217,7 @@ func TestKilledUnderLoadKeepsEveryAcknowledgedEntry(t *testing.T) {
 	l.kept()
 	s.stop()
 	s.fsck()
-	t.Logf("%d kills: %d acknowledged entries and %d checkpoints kept, %d submissions sent twice; slowest start %v; %v in all",
-		kills, l.count(), len(l.roots), c.dups.Load(), slowest.Round(time.Millisecond), time.Since(began).Round(time.Second))
+	t.Logf("%d kills with %d submissions under way: %d acknowledged entries, %d certificates in the CT log, %d bundles and %d checkpoints kept; "+
+		"%d submissions were sent twice; slowest start %v; %v in all",
+		kills, under, l.count(), len(l.certified), len(l.stored), len(l.roots), c.dups.Load(), slowest.Round(time.Millisecond), time.Since(began).Round(time.Second))
 }

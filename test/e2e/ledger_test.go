@@ -15,23 +15,31 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 
 	"hallmark/internal/format/checkpoint"
+	"hallmark/internal/format/digest"
 	"hallmark/internal/format/logentry"
+	"hallmark/internal/format/trustroot"
 )
 
 // ledger is what clients hold the log to: every entry it acknowledged, with its
 // place, and every checkpoint it ever showed. It may be used concurrently.
 type ledger struct {
-	s *server
+	s    *server
+	root *trustroot.Root
 
-	mu    sync.Mutex
-	acked map[[32]byte]uint64
-	order [][32]byte          // the keys of acked, as they came
-	roots map[uint64][32]byte // of every checkpoint seen, by size
-	seen  map[string]bool     // envelopes that have been verified
+	mu        sync.Mutex
+	acked     map[[32]byte]uint64
+	order     [][32]byte          // the keys of acked, as they came
+	roots     map[uint64][32]byte // of every checkpoint seen, by size
+	seen      map[string]bool     // envelopes that have been verified
+	certified map[uint64][32]byte // leaf hashes in the CT log, by the index in their SCT
+	stored    []digest.Digest     // what the bundles that were taken in are about
 }
 
+// newLedger is for a server that has been started.
 func newLedger(s *server) *ledger {
-	return &ledger{s: s, acked: map[[32]byte]uint64{}, roots: map[uint64][32]byte{}, seen: map[string]bool{}}
+	s.t.Helper()
+	return &ledger{s: s, root: s.trustedRoot(), acked: map[[32]byte]uint64{}, roots: map[uint64][32]byte{},
+		seen: map[string]bool{}, certified: map[uint64][32]byte{}}
 }
 
 // checkpoint verifies a checkpoint's signature, and that it does not contradict
@@ -44,7 +52,7 @@ func (l *ledger) checkpoint(envelope string) (*checkpoint.Checkpoint, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.seen[envelope] {
-		trusted := l.s.trustedRoot().Logs[0]
+		trusted := l.root.Logs[0]
 		if err := cp.VerifiedBy(trusted.Origin(), trusted.Key); err != nil {
 			return nil, err
 		}

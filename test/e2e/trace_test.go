@@ -71,6 +71,9 @@ func parseTrace(trace string) ([]call, error) {
 			return nil, fmt.Errorf("line %d of the trace: %q", n, lines.Text())
 		}
 		thread, text := m[1], m[2]
+		if strings.HasPrefix(text, "???(") || strings.HasPrefix(text, "<... ??? resumed>") {
+			continue // a thread that ended before strace saw what it was about to do
+		}
 		if m := cutCall.FindStringSubmatch(text); m != nil {
 			c := call{line: n, name: m[1], args: m[2]}
 			open[thread] = c
@@ -331,15 +334,20 @@ func (d *disk) lost(top, folder string, spared func(path string) bool) []string 
 }
 
 // replay applies calls up to the first that meets until, which must come.
-func replay(calls []call, until func(call) bool) (*disk, error) {
-	d := newDisk()
+func (d *disk) replay(calls []call, until func(call) bool) error {
 	for _, c := range calls {
 		if until(c) {
-			return d, nil
+			return nil
 		}
 		if err := d.apply(c); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return nil, fmt.Errorf("none of the %d calls in the trace is the one looked for", len(calls))
+	return fmt.Errorf("none of the %d calls in the trace is the one looked for", len(calls))
+}
+
+// replay is [disk.replay] on a disk where everything is synced.
+func replay(calls []call, until func(call) bool) (*disk, error) {
+	d := newDisk()
+	return d, d.replay(calls, until)
 }
