@@ -27,7 +27,7 @@ const maxPath = 100
 // Listen makes a socket at path with mode 0600. The caller must hold a lock
 // that keeps other processes from doing so at once.
 func Listen(path string) (net.Listener, error) {
-	if conn, err := dial(context.Background(), path); err == nil {
+	if conn, err := Dial(context.Background(), path); err == nil {
 		conn.Close()
 		return nil, fmt.Errorf("socket %s: another process answers on it", path)
 	}
@@ -67,7 +67,7 @@ func (l *listener) Close() error {
 func HTTPClient(path string) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			conn, err := dial(ctx, path)
+			conn, err := Dial(ctx, path)
 			switch {
 			case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 				return nil, fmt.Errorf("nobody listens on %s: is hallmarkd running with this data folder?", path)
@@ -79,7 +79,9 @@ func HTTPClient(path string) *http.Client {
 	}}
 }
 
-func dial(ctx context.Context, path string) (net.Conn, error) {
+// Dial connects to the socket at path. Errors match fs.ErrNotExist,
+// syscall.ECONNREFUSED and fs.ErrPermission as the kernel's do.
+func Dial(ctx context.Context, path string) (net.Conn, error) {
 	short, done, err := shorten(path)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"hallmark/internal/base/localsock"
 	"hallmark/internal/service/oidc"
 )
 
@@ -204,6 +206,25 @@ func TestSocket(t *testing.T) {
 	}
 	if _, err = DialMint(t.Context(), path, Request{Email: "root"}); err == nil || !strings.Contains(err.Error(), "field email") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The daemon listens in data folders of any depth, so the client must dial there.
+func TestSocketInADeepFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("deep", 40))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "dev-issuer.sock")
+	l, err := localsock.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: newIssuer(t).SocketHandler(), ReadHeaderTimeout: time.Second}
+	go srv.Serve(l)
+	defer srv.Close()
+	if m, err := DialMint(t.Context(), path, Request{Email: "dev@example.com"}); err != nil || m.IDToken == "" {
+		t.Fatalf("%v", err)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"hallmark/internal/base/httpapi"
+	"hallmark/internal/base/localsock"
 )
 
 // SocketPath is the path that [Issuer.SocketHandler] answers.
@@ -75,7 +76,7 @@ func DialMint(ctx context.Context, socketPath string, req Request) (Minted, erro
 	}
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socketPath)
+			return localsock.Dial(ctx, socketPath)
 		},
 		DisableKeepAlives: true,
 	}
