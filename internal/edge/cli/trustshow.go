@@ -110,12 +110,9 @@ func (r *trustReport) short(a *app) error {
 		t.row("TUF expires", "%s", day(*r.Root.Expires))
 	}
 	for _, e := range r.entries {
-		who := e.URL
-		switch {
-		case len(e.Chain) > 0:
+		who := fmt.Sprintf("%s, key %s, id %.16s", e.URL, e.Details, hex.EncodeToString(e.ID))
+		if len(e.Chain) > 0 {
 			who = fmt.Sprintf("%s, %s", e.Chain[len(e.Chain)-1].Subject, e.URL)
-		default:
-			who = fmt.Sprintf("%s, key %s, id %.16s", e.URL, e.Details, hex.EncodeToString(e.ID))
 		}
 		t.row(called(e.Role), "%s, %s", who, window(e.Valid))
 	}

@@ -142,6 +142,7 @@ func KeyID(pub crypto.PublicKey) ([32]byte, error) {
 func checkKind(pub crypto.PublicKey) error {
 	switch k := pub.(type) {
 	case *ecdsa.PublicKey:
+		//lint:ignore SA1019 a key without coordinates can only be told by looking at them
 		if k == nil || k.X == nil || k.Y == nil {
 			break
 		}

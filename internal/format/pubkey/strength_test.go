@@ -63,6 +63,7 @@ func TestCheckStrengthRefusesPointsOffTheCurve(t *testing.T) {
 		"out of range":  {new(big.Int).Add(x, p), y},
 		"negative":      {new(big.Int).Neg(x), y},
 	} {
+		//lint:ignore SA1019 bad points cannot be made any other way
 		if CheckStrength(&ecdsa.PublicKey{Curve: elliptic.P256(), X: q[0], Y: q[1]}) == nil {
 			t.Errorf("%s: accepted", name)
 		}

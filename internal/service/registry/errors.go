@@ -91,11 +91,11 @@ func (c *Client) explain(repo name.Repository, what string, err error) error {
 		return known
 	}
 	e := &Error{Registry: repo.RegistryStr(), What: what}
-	e.Kind, e.Err, e.Hint = classify(repo, err)
+	e.Hint, e.Kind, e.Err = classify(repo, err)
 	return e
 }
 
-func classify(repo name.Repository, err error) (kind, cause error, hint string) {
+func classify(repo name.Repository, err error) (hint string, kind, cause error) {
 	var (
 		answer   *transport.Error
 		refused  *refusal
@@ -108,33 +108,33 @@ func classify(repo name.Repository, err error) (kind, cause error, hint string) 
 	)
 	switch {
 	case errors.As(err, &cert): // before refusal: plain HTTP is only tried because TLS failed
-		return ErrUnreachable, cert, "give the certificate authority of a private registry explicitly; verification cannot be turned off"
+		return "give the certificate authority of a private registry explicitly; verification cannot be turned off", ErrUnreachable, cert
 	case errors.As(err, &refused):
-		return ErrRefused, refused, refused.hint
+		return refused.hint, ErrRefused, refused
 	case errors.As(err, &tooLarge):
-		return ErrTooLarge, tooLarge, ""
+		return "", ErrTooLarge, tooLarge
 	case errors.As(err, &body):
-		return ErrTooLarge, body, ""
+		return "", ErrTooLarge, body
 	case errors.As(err, &answer):
 		return classifyStatus(repo, answer)
 	case errors.As(err, &stalled):
-		return ErrUnreachable, stalled, "check that the registry works, or allow more time"
+		return "check that the registry works, or allow more time", ErrUnreachable, stalled
 	}
 	if strings.HasPrefix(err.Error(), "no token in bearer response") { // it quotes the response
-		return ErrUnauthorized, errors.New("its token service gave no token"), fmt.Sprintf("log in with `docker login %s`", repo.RegistryStr())
+		return fmt.Sprintf("log in with `docker login %s`", repo.RegistryStr()), ErrUnauthorized, errors.New("its token service gave no token")
 	}
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // it quotes the URL with its query
 	}
 	switch {
 	case errors.Is(err, context.Canceled):
-		return ErrUnreachable, err, ""
+		return "", ErrUnreachable, err
 	case errors.Is(err, context.DeadlineExceeded):
-		return ErrUnreachable, err, "it did not answer in the time allowed"
+		return "it did not answer in the time allowed", ErrUnreachable, err
 	case errors.As(err, &netErr), isConnection(err):
-		return ErrUnreachable, err, "check the host name, the port and the network"
+		return "check the host name, the port and the network", ErrUnreachable, err
 	}
-	return ErrInvalid, err, ""
+	return "", ErrInvalid, err
 }
 
 func isConnection(err error) bool {
@@ -143,19 +143,19 @@ func isConnection(err error) bool {
 	return errors.As(err, &op) || errors.As(err, &header) || broken(err)
 }
 
-func classifyStatus(repo name.Repository, answer *transport.Error) (kind, cause error, hint string) {
+func classifyStatus(repo name.Repository, answer *transport.Error) (hint string, kind, cause error) {
 	cause = errors.New(statusText(answer))
 	switch s := answer.StatusCode; {
 	case s == http.StatusUnauthorized || s == http.StatusForbidden:
-		return ErrUnauthorized, cause, fmt.Sprintf("either %s is not there or the credentials do not allow it; log in with `docker login %s`", repo.Name(), repo.RegistryStr())
+		return fmt.Sprintf("either %s is not there or the credentials do not allow it; log in with `docker login %s`", repo.Name(), repo.RegistryStr()), ErrUnauthorized, cause
 	case s == http.StatusNotFound:
-		return ErrNotFound, cause, "check the name of the image, and that it has been pushed"
+		return "check the name of the image, and that it has been pushed", ErrNotFound, cause
 	case s == http.StatusTooManyRequests:
-		return ErrUnreachable, cause, "the registry limits requests; try again later, or log in for a higher limit"
+		return "the registry limits requests; try again later, or log in for a higher limit", ErrUnreachable, cause
 	case s >= 500:
-		return ErrUnreachable, cause, "the registry is in trouble; try again later"
+		return "the registry is in trouble; try again later", ErrUnreachable, cause
 	}
-	return ErrRejected, cause, ""
+	return "", ErrRejected, cause
 }
 
 // statusText is a registry's error in one short printable line.
