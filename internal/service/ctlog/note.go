@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/transparency-dev/formats/log"
@@ -63,7 +64,7 @@ func (s *noteSigner) Sign(msg []byte) ([]byte, error) {
 
 // keyHash is the first four bytes of SHA-256(name || "\n" || 0x05 || log ID).
 func keyHash(origin string, id [32]byte) uint32 {
-	sum := sha256.Sum256(append([]byte(origin+"\n\x05"), id[:]...))
+	sum := sha256.Sum256(slices.Concat([]byte(origin), []byte{'\n', algRFC6962}, id[:]))
 	return binary.BigEndian.Uint32(sum[:])
 }
 
