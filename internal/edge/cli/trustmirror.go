@@ -65,12 +65,16 @@ Older state than DIR has is refused. The first time, a URL needs one of --root-s
 }
 
 func (a *app) printMirrored(m *trust.Mirrored, tofu bool) {
+	roots := fmt.Sprintf("root %d", m.Root)
+	if m.FirstRoot != m.Root {
+		roots = fmt.Sprintf("roots %d to %d", m.FirstRoot, m.Root)
+	}
 	roles := ""
 	if m.Roles > 0 {
 		roles = ", " + count(m.Roles, "delegated role")
 	}
-	fmt.Fprintf(a.Out, "%s is in %s: roots %d to %d, timestamp %d, snapshot %d, targets %d%s, %s; %s written.\n",
-		m.URL, m.Dir, m.FirstRoot, m.Root, m.Timestamp, m.Snapshot, m.Targets, roles, count(m.Files, "target file"), count(m.Written, "file"))
+	fmt.Fprintf(a.Out, "%s is in %s: %s, timestamp %d, snapshot %d, targets %d%s, %s; %s written.\n",
+		printable(m.URL), m.Dir, roots, m.Timestamp, m.Snapshot, m.Targets, roles, count(m.Files, "target file"), count(m.Written, "file"))
 	fmt.Fprintf(a.Out, "The latest root.json has SHA-256 %s.\n", m.RootSHA256)
 	if tofu {
 		a.note("hallmark: warning: this root.json was believed without a check")
