@@ -13,7 +13,6 @@ import (
 	"crypto/x509/pkix"
 	"math/big"
 	"slices"
-	"strings"
 	"testing"
 
 	"hallmark/internal/format/checkpoint"
