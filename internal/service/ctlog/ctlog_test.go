@@ -3,6 +3,7 @@
 package ctlog
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -309,6 +310,35 @@ func TestFsckNamesAMissingOrChangedIssuer(t *testing.T) {
 	}
 }
 
+// The tree covers the logged TBS certificate and not the pre-certificate beside
+// it, so that a changed bit there leaves every hash right.
+func TestFsckComparesThePrecertificate(t *testing.T) {
+	key, ca, dir := newKey(t), newAuthority(t), t.TempDir()
+	l := newLog(t, Config{Dir: dir}, Deps{Key: key})
+	p := ca.precert(t, 1)
+	if _, err := l.AddPrecert(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	shut(t, l)
+	tile := filepath.Join(dir, "tile", "data", "000.p", "1")
+	data, err := os.ReadFile(tile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(data, p.DER)
+	if at < 0 {
+		t.Fatal("the tile has no pre-certificate")
+	}
+	data[at+40] ^= 1
+	if err := os.WriteFile(tile, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	findings, err := Fsck(t.Context(), Config{Dir: dir, Origin: origin}, key.Public())
+	if err != nil || len(findings) != 1 || findings[0].Where != "entry 0" {
+		t.Errorf("%v, %v", findings, err)
+	}
+}
+
 func TestClockSteppedBackIsMended(t *testing.T) {
 	ca, dir := newAuthority(t), t.TempDir()
 	l := newLog(t, Config{Dir: dir}, Deps{Key: newKey(t)})
@@ -347,7 +377,7 @@ func FuzzVerifier(f *testing.F) {
 		if v.Verify(msg, sig) {
 			t.Fatal("a signature was forged")
 		}
-		fingerprints(sig)
+		takeApart(sig).check()
 	})
 }
 
