@@ -65,7 +65,7 @@ func (c *Client) Attach(ctx context.Context, subject Image, bundle []byte, a Ann
 	if a.Created.IsZero() {
 		a.Created = c.now()
 	}
-	s, err := c.open(ctx, subject.Ref.Context(), true)
+	s, err := c.open(ctx, c.home(subject.Ref.Context()), true)
 	if err != nil {
 		return digest.Digest{}, err
 	}

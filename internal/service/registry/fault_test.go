@@ -282,12 +282,16 @@ func TestFailingToLookIsNotAnEmptyList(t *testing.T) {
 	for _, tt := range []struct {
 		where  string
 		status int
+		source string // "": all of them
 		kind   error
 	}{
-		{"/referrers/", http.StatusUnauthorized, ErrUnauthorized},
-		{"/referrers/", http.StatusInternalServerError, ErrUnreachable},
-		{"/manifests/sha256-", http.StatusForbidden, ErrUnauthorized},
-		{"/manifests/sha256-", http.StatusBadGateway, ErrUnreachable},
+		{"/referrers/", http.StatusUnauthorized, SourceReferrers, ErrUnauthorized},
+		{"/referrers/", http.StatusInternalServerError, SourceReferrers, ErrUnreachable},
+		{".sig", http.StatusForbidden, SourceSignatures, ErrUnauthorized},
+		{".att", http.StatusInternalServerError, SourceAttestations, ErrUnreachable},
+		{"/manifests/sha256-", http.StatusForbidden, "tags", ErrUnauthorized},
+		{"/manifests/sha256-", http.StatusBadGateway, "tags", ErrUnreachable},
+		{"/v2/app/", http.StatusBadGateway, "", ErrUnreachable},
 	} {
 		var on atomic.Bool
 		host := serve(t, true, faulty(func(r *http.Request) bool { return on.Load() && pathHas(tt.where)(r) },
@@ -295,12 +299,37 @@ func TestFailingToLookIsNotAnEmptyList(t *testing.T) {
 		push(t, host+"/app:v1")
 		c := client(t, Options{Retries: -1})
 		img := resolve(t, c, host+"/app:v1")
+		if _, err := c.Attach(t.Context(), img, []byte(`{}`), Annotations{Content: ContentMessage}); err != nil {
+			t.Fatal(err)
+		}
 		on.Store(true)
 		got, err := c.Candidates(t.Context(), img.Ref)
-		if got != nil {
-			t.Errorf("%+v: %v", tt, got)
+		if tt.source == "" {
+			if got != nil {
+				t.Errorf("%+v: %v", tt, got)
+			}
+			wantError(t, err, tt.kind)
+			continue
 		}
-		wantError(t, err, tt.kind)
+		if err != nil || len(got) == 0 {
+			t.Fatalf("%+v: %v, %v", tt, got, err)
+		}
+		failed := 0
+		for _, one := range got {
+			if one.Failed() {
+				failed++
+				wantError(t, one.Err, tt.kind, one.Source)
+				if tt.source != "tags" && one.Source != tt.source {
+					t.Errorf("%+v: %s failed", tt, one.Source)
+				}
+			}
+		}
+		if want := map[bool]int{false: 1, true: 3}[tt.source == "tags"]; failed != want {
+			t.Errorf("%+v: %d sources failed, want %d", tt, failed, want)
+		}
+		if found := len(got) - failed; (tt.source == SourceReferrers) == (found == 1) {
+			t.Errorf("%+v: %d bundles found", tt, found)
+		}
 	}
 }
 

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package registry finds and stores Sigstore bundles in OCI registries.
+// Package registry finds signatures and attestations in OCI registries, and
+// stores Sigstore bundles there.
 //
 // It speaks the OCI distribution protocol
 // (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md):
 // the referrers API and, beside it, the referrers tag scheme. Bundles are kept
 // in the shape of cosign's bundle specification
-// (https://github.com/sigstore/cosign/blob/main/specs/BUNDLE_SPEC.md).
+// (https://github.com/sigstore/cosign/blob/main/specs/BUNDLE_SPEC.md). What
+// cosign stored before there were bundles is found too, under tags and in its
+// experimental OCI 1.1 form
+// (https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md), but
+// not written.
 //
 // What it returns are [Candidate] values: bytes that were found, about which
 // nothing has been decided. Only a verifier can say that they mean anything.
@@ -44,8 +49,8 @@ import (
 const (
 	MaxManifest   = 4 << 20   // bytes of one manifest or one page of referrers
 	MaxBundle     = 32 << 20  // bytes of one bundle
-	MaxTotal      = 256 << 20 // bytes of all bundles of one subject
-	MaxCandidates = 1000      // bundles of one subject
+	MaxTotal      = 256 << 20 // bytes of all evidence of one search
+	MaxCandidates = 1000      // signatures and attestations of one subject
 	maxReferrers  = 10_000    // referrers of any type of one subject
 	maxPages      = 100       // pages of the referrers API
 )
@@ -54,7 +59,7 @@ const (
 const (
 	DefaultTimeout = 30 * time.Second
 	DefaultRetries = 3
-	parallel       = 8 // candidates fetched at a time
+	parallel       = 8 // manifests and blobs of candidates fetched at a time
 )
 
 // Credentials are given explicitly, for every registry the client talks to.
@@ -98,6 +103,9 @@ type Options struct {
 	Keychain authn.Keychain
 	// Credentials take precedence over Keychain unless zero.
 	Credentials Credentials
+	// EvidenceRepository, REGISTRY/REPOSITORY, is where the evidence of all
+	// images is found and stored; "" is each image's own repository.
+	EvidenceRepository string
 	// AllowInsecure allows plain HTTP to hosts that are not loopback. It never
 	// allows credentials on such a connection, nor unverified TLS.
 	AllowInsecure bool
@@ -126,6 +134,7 @@ type Options struct {
 // use and keeps connections and registry tokens for its lifetime.
 type Client struct {
 	opts     Options
+	evidence *name.Repository    // nil: each image's own
 	explicit authn.Authenticator // nil: the keychain decides
 	base     http.RoundTripper
 	delay    time.Duration // first pause between tries
@@ -163,12 +172,21 @@ func New(opts Options) (*Client, error) {
 	if opts.UserAgent == "" {
 		opts.UserAgent = "hallmark"
 	}
+	var evidence *name.Repository
+	if opts.EvidenceRepository != "" {
+		repo, err := name.NewRepository(opts.EvidenceRepository, opts.naming()...)
+		if err != nil {
+			return nil, fmt.Errorf("evidence repository %.200q: expected REGISTRY/REPOSITORY: %w", opts.EvidenceRepository, err)
+		}
+		evidence = &repo
+	}
 	base := opts.Transport
 	if base == nil {
 		base = network(opts.RootCAs)
 	}
 	return &Client{
 		opts:     opts,
+		evidence: evidence,
 		explicit: explicit,
 		base:     base,
 		delay:    250 * time.Millisecond,
@@ -177,6 +195,22 @@ func New(opts Options) (*Client, error) {
 		tagLocks: map[string]*sync.Mutex{},
 		now:      time.Now,
 	}, nil
+}
+
+// naming is how references are read.
+func (o Options) naming() []name.Option {
+	if o.AllowInsecure {
+		return []name.Option{name.Insecure}
+	}
+	return nil
+}
+
+// home is the repository with the evidence of what is in repo.
+func (c *Client) home(repo name.Repository) name.Repository {
+	if c.evidence != nil {
+		return *c.evidence
+	}
+	return repo
 }
 
 // session is an authenticated way into one repository.

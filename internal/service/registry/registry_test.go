@@ -296,8 +296,11 @@ func TestATagThatIsSomethingElseIsNotTouched(t *testing.T) {
 	put(t, "http://"+host+"/v2/app/manifests/"+fallbackTag(img.Digest.String()), manifestType, `{"schemaVersion":2}`)
 	_, err := c.Attach(t.Context(), img, []byte("{}"), Annotations{Content: ContentEnvelope})
 	wantError(t, err, ErrInvalid, "not an index of referrers")
-	_, err = c.Candidates(t.Context(), img.Ref)
-	wantError(t, err, ErrInvalid, "not an index of referrers")
+	got, err := c.Candidates(t.Context(), img.Ref)
+	if err != nil || len(got) != 1 || !got[0].Failed() || got[0].Source != SourceReferrersTag {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	wantError(t, got[0].Err, ErrInvalid, "not an index of referrers")
 }
 
 func put(t *testing.T, url, mediaType, body string) {
@@ -374,8 +377,11 @@ func TestReferrersPages(t *testing.T) {
 	push(t, host+"/app:v1")
 	c := client(t, Options{})
 	img := resolve(t, c, host+"/app:v1")
-	_, err := c.Candidates(t.Context(), img.Ref)
-	wantError(t, err, ErrInvalid, "elsewhere.example")
+	got, err := c.Candidates(t.Context(), img.Ref)
+	if err != nil || len(got) != 1 || !got[0].Failed() || got[0].Source != SourceReferrers {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	wantError(t, got[0].Err, ErrInvalid, "elsewhere.example")
 	if pages.Load() != 2 {
 		t.Fatalf("%d pages were read", pages.Load())
 	}

@@ -29,17 +29,9 @@ const imageTypes = string(types.OCIImageIndex) + "," + string(types.OCIManifestS
 // to match. An index (several platforms) is returned as it is: its digest is
 // the one that is signed.
 func (c *Client) Resolve(ctx context.Context, ref string) (Image, error) {
-	var opts []name.Option
-	if c.opts.AllowInsecure {
-		opts = append(opts, name.Insecure)
-	}
-	parsed, err := name.ParseReference(ref, opts...)
+	parsed, byDigest, err := parse(ref, c.opts.naming())
 	if err != nil {
-		return Image{}, fmt.Errorf("image %.200q is not a reference: expected REGISTRY/REPOSITORY[:TAG][@sha256:DIGEST]: %w", ref, err)
-	}
-	asked, byDigest := parsed.(name.Digest)
-	if byDigest && !strings.HasPrefix(asked.DigestStr(), "sha256:") {
-		return Image{}, fmt.Errorf("image %s: only sha256 digests are supported", ref)
+		return Image{}, err
 	}
 	s, err := c.open(ctx, parsed.Context(), false)
 	if err != nil {
@@ -61,6 +53,39 @@ func (c *Client) Resolve(ctx context.Context, ref string) (Image, error) {
 		WasTag:    !byDigest,
 		Asked:     ref,
 	}, nil
+}
+
+// parse reads a reference and says whether it names a digest.
+func parse(ref string, opts []name.Option) (parsed name.Reference, byDigest bool, err error) {
+	if parsed, err = name.ParseReference(ref, opts...); err != nil {
+		return nil, false, fmt.Errorf("image %.200q is not a reference: expected REGISTRY/REPOSITORY[:TAG][@sha256:DIGEST]: %w", ref, err)
+	}
+	asked, byDigest := parsed.(name.Digest)
+	if byDigest && !strings.HasPrefix(asked.DigestStr(), "sha256:") {
+		return nil, false, fmt.Errorf("image %s: only sha256 digests are supported", ref)
+	}
+	return parsed, byDigest, nil
+}
+
+// ErrTag is a reference that does not say which image it means without asking
+// a registry.
+var ErrTag = errors.New("a tag may mean another image tomorrow")
+
+// ByDigest reads a reference with a digest, without asking any registry; size
+// and media type stay unknown. The error is [ErrTag] if there is no digest.
+func ByDigest(ref string) (Image, error) {
+	parsed, byDigest, err := parse(ref, nil)
+	if err != nil {
+		return Image{}, err
+	}
+	if !byDigest {
+		return Image{}, fmt.Errorf("image %s: %w: expected REGISTRY/REPOSITORY@sha256:DIGEST", ref, ErrTag)
+	}
+	d, err := digest.Parse(parsed.Identifier())
+	if err != nil {
+		return Image{}, fmt.Errorf("image %s: %w", ref, err)
+	}
+	return Image{Ref: parsed.Context().Digest(d.String()), Digest: d, Asked: ref}, nil
 }
 
 // checkImageType settles what a manifest is, from the header or, when that is
