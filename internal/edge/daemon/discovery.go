@@ -4,6 +4,7 @@ package daemon
 
 import (
 	"net/http"
+	"slices"
 
 	"hallmark/internal/base/httpapi"
 	"hallmark/internal/service/trust"
@@ -31,7 +32,12 @@ func (d *Daemon) instance() *trust.Instance {
 		Version: 1, Name: m.Organization, Development: m.Development, ExternalURL: m.ExternalURL,
 		TUF:      trust.InstanceTUF{Mirror: m.ExternalURL + "/tuf", RootSHA256: d.tuf.RootSHA256()},
 		Audience: d.audience(),
-		Log:      trust.InstanceLog{Origin: log.Origin, BaseURL: log.BaseURL, Search: m.ExternalURL + "/hallmark/v1/log"},
+		Log:      trust.InstanceLog{Origin: log.Origin, BaseURL: log.BaseURL, Search: d.searchURL(log.generation)},
+	}
+	if all := d.logs.list; len(all) > 1 {
+		for _, l := range slices.Backward(all) {
+			doc.Log.Shards = append(doc.Log.Shards, trust.InstanceShard{Origin: l.Origin, Search: d.searchURL(l.generation)})
+		}
 	}
 	for _, i := range d.oidc.Issuers() {
 		if i.IssuerURL == "" {
@@ -44,4 +50,10 @@ func (d *Daemon) instance() *trust.Instance {
 		doc.Issuers = append(doc.Issuers, issuer)
 	}
 	return doc
+}
+
+// searchURL is where a shard can be asked, by its own name: so a client whose
+// copy of the document is old asks the shard that it has the key of.
+func (d *Daemon) searchURL(shard generation) string {
+	return d.manifest.ExternalURL + shardsPath + shard.Origin + searchPath
 }

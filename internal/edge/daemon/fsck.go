@@ -32,6 +32,11 @@ import (
 // for what kept it from looking.
 func Fsck(ctx context.Context, data string) (problems []string, err error) {
 	l := layout{data}
+	if cut, err := exists(filepath.Join(l.rotation(), completeMark)); err != nil {
+		return nil, err
+	} else if cut {
+		return nil, fmt.Errorf("a rotation in data folder %s was cut off: start hallmarkd or repeat the command to finish it, then check", data)
+	}
 	if made, err := exists(l.instance()); err != nil || !made {
 		if err == nil {
 			err = fmt.Errorf("%s holds no instance: expected the data folder of hallmarkd serve", data)
@@ -46,11 +51,6 @@ func Fsck(ctx context.Context, data string) (problems []string, err error) {
 		return nil, err
 	}
 	defer lock.Unlock()
-	if cut, err := exists(filepath.Join(l.rotation(), completeMark)); err != nil {
-		return nil, err
-	} else if cut {
-		return nil, fmt.Errorf("a rotation in data folder %s was cut off: start hallmarkd or repeat the command to finish it, then check", data)
-	}
 	m, err := readManifest(instanceFiles{l.instance()}.manifest())
 	if err != nil {
 		return nil, err

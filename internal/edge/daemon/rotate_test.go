@@ -25,6 +25,8 @@ var rotations = []struct {
 	{"ca", daemon.Rotation{Kind: daemon.RotateCA}, verify.CodeCertificateChain},
 	{"ca and its root", daemon.Rotation{Kind: daemon.RotateCA, NewRoot: true}, verify.CodeCertificateChain},
 	{"tsa", daemon.Rotation{Kind: daemon.RotateTSA}, verify.CodeTimestampThreshold},
+	{"ct", daemon.Rotation{Kind: daemon.RotateCT}, verify.CodeSCTThreshold},
+	{"shard", daemon.Rotation{Kind: daemon.RotateShard}, verify.CodeLogThreshold},
 	{"tsa and its root", daemon.Rotation{Kind: daemon.RotateTSA, NewRoot: true}, verify.CodeTimestampThreshold},
 }
 

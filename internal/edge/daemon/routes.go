@@ -5,11 +5,10 @@ package daemon
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"hallmark/internal/base/httpapi"
 	"hallmark/internal/service/ca"
-	"hallmark/internal/service/ctlog"
-	"hallmark/internal/service/translog"
 	"hallmark/internal/service/tsa"
 )
 
@@ -26,12 +25,18 @@ func (d *Daemon) routes() http.Handler {
 	authority := d.ca.handler((*ca.CA).Handler)
 	mount("ca-sign", authority, "/api/v2/signingCert", "/api/v1/signingCert")
 	mount("ca-info", authority, "/api/v2/trustBundle", "/api/v2/configuration", "/api/v1/rootCert")
-	log := d.logs.handler((*translog.Log).Handler)
-	mount("log-write", log, "/api/v2/log/entries")
-	mount("log-read", log, "/api/v2/checkpoint", "/api/v2/tile/", "/shards/")
-	mount("log-search", log, "/hallmark/v1/")
+	log := newShards(d.logs, d.cfg.Log)
+	mount("log-write", http.HandlerFunc(log.current), "/api/v2/log/entries")
+	mount("log-read", http.HandlerFunc(log.tiles), "/api/v2/checkpoint", "/api/v2/tile/")
+	mount("log-read", http.HandlerFunc(log.named), shardsPath)
+	mount("log-search", http.HandlerFunc(log.current), "/hallmark/v1/")
+	mount("log-search", http.HandlerFunc(log.bundles), "/hallmark/v1/bundles")
 	mount("timestamp", d.tsa.handler((*tsa.Authority).Handler), "/api/v1/timestamp", "/api/v1/timestamp/certchain")
-	mount("ct", d.ct.handler((*ctlog.Log).Handler), "/ct/")
+	var ctPaths []string
+	for _, l := range d.ct.list {
+		ctPaths = append(ctPaths, strings.TrimPrefix(l.BaseURL, d.manifest.ExternalURL))
+	}
+	mount("ct", ctHandler(d.ct, ctPaths), "/ct/")
 	mount("tuf", d.tuf.Handler(), "/tuf/")
 	if d.dev != nil {
 		mount("dev-issuer", d.dev.Handler(), devIssuerPath+"/")

@@ -3,6 +3,7 @@
 package trust
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -17,7 +18,7 @@ func TestParseInstance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := ParseInstance(data); err != nil || again.Issuers[0] != in.Issuers[0] || again.Log != in.Log || again.TUF != in.TUF {
+	if again, err := ParseInstance(data); err != nil || again.Issuers[0] != in.Issuers[0] || !reflect.DeepEqual(again.Log, in.Log) || again.TUF != in.TUF {
 		t.Errorf("%+v, %v", again, err)
 	}
 	for _, tt := range []struct{ from, to, want string }{

@@ -19,6 +19,7 @@ const InstancePath = "/.well-known/hallmark.json"
 const (
 	maxInstance    = 64 << 10 // bytes of the document
 	maxIssuers     = 256
+	maxShards      = 256
 	instanceFormat = 1 // the version this code reads
 )
 
@@ -56,6 +57,16 @@ type InstanceLog struct {
 	Origin  string `json:"origin"`
 	BaseURL string `json:"baseURL"`
 	Search  string `json:"search,omitempty"` // base URL of the search API; "" has none
+
+	// Shards is every shard there is, and the one to come if it is announced,
+	// the latest first; nil means the one above alone.
+	Shards []InstanceShard `json:"shards,omitempty"`
+}
+
+// InstanceShard is one of the logs that follow each other.
+type InstanceShard struct {
+	Origin string `json:"origin"`
+	Search string `json:"search"` // base URL of its search API
 }
 
 // ParseInstance reads an instance document of at most 64 KiB. Text in it has no
@@ -96,6 +107,16 @@ func (in *Instance) check() error {
 	}
 	texts := map[string]string{"name": in.Name, "audience": in.Audience, "log.origin": in.Log.Origin}
 	urls := map[string]string{"externalURL": in.ExternalURL, "tuf.mirror": in.TUF.Mirror, "log.baseURL": in.Log.BaseURL, "log.search": in.Log.Search}
+	if len(in.Log.Shards) > maxShards {
+		return fmt.Errorf("%d log shards: expected at most %d", len(in.Log.Shards), maxShards)
+	}
+	for i, shard := range in.Log.Shards {
+		field := fmt.Sprintf("log.shards[%d].", i)
+		texts[field+"origin"], urls[field+"search"] = shard.Origin, shard.Search
+		if shard.Origin == "" || shard.Search == "" {
+			return fmt.Errorf("%sorigin or search is absent", field)
+		}
+	}
 	for i, is := range in.Issuers {
 		field := fmt.Sprintf("issuers[%d].", i)
 		urls[field+"url"] = is.URL
