@@ -15,6 +15,7 @@ import (
 	"hallmark/internal/base/obs"
 	"hallmark/internal/edge/config"
 	"hallmark/internal/edge/daemon"
+	"hallmark/internal/service/oidc"
 	"hallmark/internal/service/translog"
 )
 
@@ -49,6 +50,9 @@ machine, and bring it back only to rotate keys.`,
 		if err := checkServe(&cfg); err != nil {
 			return usageError{err}
 		}
+		if err := checkIssuers(&cfg); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
 		log, err := obs.Logger(s.Err, logFormat, logLevel)
 		if err != nil {
 			return usageError{err}
@@ -78,6 +82,14 @@ func checkServe(cfg *daemon.Config) error {
 		return nil
 	}
 	return fmt.Errorf("--log-accept %q: expected %s, %s or %s", cfg.Log.Accept, translog.OwnCA, translog.Keys, translog.Any)
+}
+
+// checkIssuers refuses issuers that could not be served, which only a file can
+// name, before the first start makes an instance.
+func checkIssuers(cfg *daemon.Config) error {
+	const audience = "the instance's, which is not known yet"
+	_, err := oidc.New(cfg.Identity, oidc.Deps{Audience: audience})
+	return err
 }
 
 // bindConfig declares a flag for every setting that has one.

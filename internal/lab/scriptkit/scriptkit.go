@@ -12,7 +12,7 @@
 //	serve DATA ARG...             run hallmarkd serve on a free loopback port; sets URL,
 //	                              ADDR, ISSUER and ROOT_SHA256. With -as=P the names get
 //	                              the prefix P_
-//	stop DATA                     end it with SIGTERM; it must exit with 0
+//	terminate DATA                end it with SIGTERM; it must exit with 0
 //	crash DATA                    end it with SIGKILL
 //	registry [-no-referrers]      run an image registry; sets REGISTRY
 //	push NAME IMAGE               push a random image; NAME becomes its digest
@@ -75,6 +75,10 @@ func hallmarkd() {
 	os.Exit(code)
 }
 
+// limit ends scripts that hang, such as on a server that should have refused to
+// start.
+const limit = 3 * time.Minute
+
 // Run runs every script in dir. With the test flag -update, what "cmp stdout
 // FILE" expects is rewritten.
 func Run(t *testing.T, dir string) {
@@ -83,6 +87,7 @@ func Run(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
 		Dir:                dir,
 		RequireUniqueNames: true,
+		Deadline:           time.Now().Add(limit),
 		UpdateScripts:      update != nil && update.Value.String() == "true",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HALLMARK_HOME", filepath.Join(env.WorkDir, "home"))
@@ -92,7 +97,7 @@ func Run(t *testing.T, dir string) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "until": until, "set": set,
-			"serve": serve, "stop": stop, "crash": crash,
+			"serve": serve, "terminate": terminate, "crash": crash,
 			"registry": startRegistry, "push": push, "graft": graft,
 			"field": field, "tamper": tamper, "flip": flip, "cut": cut, "substitute": substitute, "mode": mode,
 			"resign": resign, "imposter": imposter,

@@ -101,22 +101,22 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func stop(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 1, "stop DATA")
-	if err := end(ts, args[0], syscall.SIGTERM); err != nil {
+func terminate(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 1, "terminate DATA")
+	if err := finish(ts, args[0], syscall.SIGTERM); err != nil {
 		ts.Fatalf("hallmarkd serve ended on SIGTERM with %v", err)
 	}
 }
 
 func crash(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 1, "crash DATA")
-	if err := end(ts, args[0], syscall.SIGKILL); err == nil {
+	if err := finish(ts, args[0], syscall.SIGKILL); err == nil {
 		ts.Fatalf("hallmarkd serve ended with exit code 0 on SIGKILL")
 	}
 }
 
-// end stops an authority and leaves what it printed for stdout and stderr.
-func end(ts *testscript.TestScript, data string, sig os.Signal) error {
+// finish stops an authority and leaves what it printed for stdout and stderr.
+func finish(ts *testscript.TestScript, data string, sig os.Signal) error {
 	a := authorities(ts)[data]
 	if a == nil {
 		ts.Fatalf("no authority serves %s", data)
