@@ -125,7 +125,9 @@ func (b *Bundle) Signature() []byte {
 
 // Parse reads a bundle by the rules of protojson, as sigstore-go does: names in
 // camelCase or snake_case, exactly; unknown fields, a field twice, invalid UTF-8
-// and data after the bundle are errors.
+// and data after the bundle are errors. What it accepts means the same to
+// protojson. It is stricter with numbers that have a fraction or an exponent and
+// with base64 that has line breaks or stray bits in the last character.
 func Parse(data []byte) (*Bundle, error) {
 	b, err := parse(data)
 	if err != nil {
@@ -138,85 +140,14 @@ func parse(data []byte) (*Bundle, error) {
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("larger than %d bytes", MaxSize)
 	}
-	var pb bundlepb.Bundle
-	if err := protojson.Unmarshal(data, &pb); err != nil {
-		return nil, err
-	}
-	b := &Bundle{MediaType: pb.GetMediaType()}
-	var err error
-	if b.Version, err = ParseMediaType(b.MediaType); err != nil {
-		return nil, err
-	}
-	if err := b.setMaterial(pb.GetVerificationMaterial()); err != nil {
-		return nil, fmt.Errorf("verificationMaterial: %w", err)
-	}
-	if err := b.setContent(&pb); err != nil {
+	b, err := decode(data)
+	if err != nil {
 		return nil, err
 	}
 	if err := b.validate(); err != nil {
 		return nil, err
 	}
 	return b, nil
-}
-
-func (b *Bundle) setMaterial(vm *bundlepb.VerificationMaterial) error {
-	switch c := vm.GetContent().(type) {
-	case *bundlepb.VerificationMaterial_PublicKey:
-		b.HasKeyHint = true
-		b.KeyHint = c.PublicKey.GetHint()
-	case *bundlepb.VerificationMaterial_Certificate:
-		b.Certificates = [][]byte{c.Certificate.GetRawBytes()}
-	case *bundlepb.VerificationMaterial_X509CertificateChain:
-		if b.Version >= V03 {
-			return errors.New("x509CertificateChain is not allowed in version 0.3: expected certificate or publicKey")
-		}
-		for _, cert := range c.X509CertificateChain.GetCertificates() {
-			b.Certificates = append(b.Certificates, cert.GetRawBytes())
-		}
-	default:
-		return errors.New("expected one of certificate, publicKey and x509CertificateChain")
-	}
-	if n := len(vm.GetTlogEntries()); n > MaxEntries {
-		return fmt.Errorf("tlogEntries has %d elements: expected at most %d", n, MaxEntries)
-	}
-	for i, pb := range vm.GetTlogEntries() {
-		e, err := logentry.FromProto(pb)
-		if err != nil {
-			return fmt.Errorf("tlogEntries[%d]: %w", i, err)
-		}
-		b.Entries = append(b.Entries, e)
-	}
-	for _, ts := range vm.GetTimestampVerificationData().GetRfc3161Timestamps() {
-		b.Timestamps = append(b.Timestamps, ts.GetSignedTimestamp())
-	}
-	return nil
-}
-
-func (b *Bundle) setContent(pb *bundlepb.Bundle) error {
-	switch c := pb.GetContent().(type) {
-	case *bundlepb.Bundle_MessageSignature:
-		b.Message = &MessageSignature{Signature: c.MessageSignature.GetSignature()}
-		hash := c.MessageSignature.GetMessageDigest()
-		if hash == nil {
-			return nil
-		}
-		alg, err := digest.ParseAlgorithm(hash.GetAlgorithm().String())
-		if err != nil {
-			return fmt.Errorf("messageSignature.messageDigest.algorithm: %w", err)
-		}
-		if b.Message.Digest, err = digest.New(alg, hash.GetDigest()); err != nil {
-			return fmt.Errorf("messageSignature.messageDigest.digest: %w", err)
-		}
-	case *bundlepb.Bundle_DsseEnvelope:
-		env := c.DsseEnvelope
-		b.Envelope = &dsse.Envelope{PayloadType: env.GetPayloadType(), Payload: env.GetPayload()}
-		for _, s := range env.GetSignatures() {
-			b.Envelope.Signatures = append(b.Envelope.Signatures, dsse.Signature{KeyID: s.GetKeyid(), Sig: s.GetSig()})
-		}
-	default:
-		return errors.New("expected one of messageSignature and dsseEnvelope")
-	}
-	return nil
 }
 
 // validate checks the invariants of the package.

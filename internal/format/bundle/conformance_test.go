@@ -14,7 +14,7 @@ import (
 // and why; what is wrong with the others takes a verifier to see.
 var refused = map[string]string{
 	"bundle-empty-certificate-chain_fail":  "checkpoint is missing",
-	"bundle-invalid-base64-signature_fail": "invalid value for bytes field signature",
+	"bundle-invalid-base64-signature_fail": "messageSignature.signature: string is not base64",
 	"bundle-negative-log-index_fail":       "logIndex is -1",
 	"bundle-with-root-cert_fail":           "checkpoint is missing",
 	"rekor2-no-inclusion-proof_fail":       "inclusionProof is missing",

@@ -10,7 +10,7 @@
 // Rekor v1 bodies, https://github.com/sigstore/rekor/tree/main/pkg/types;
 // leaf hashes, https://www.rfc-editor.org/rfc/rfc6962#section-2.1.
 //
-// Invariants of an [Entry] that [Parse] or [FromProto] returned: body, log id,
+// Invariants of an [Entry] that [Parse] or [FromJSON] returned: body, log id,
 // kind and version are not empty; no number is negative or above [MaxNumber];
 // a proof has a checkpoint, at most [MaxHashes] hashes of 32 bytes each, and an
 // index below its tree size; everything is within the caps. Nothing is verified:
@@ -27,7 +27,6 @@ import (
 
 	commonpb "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	rekorpb "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"hallmark/internal/format/strictjson"
 )
@@ -64,50 +63,17 @@ type InclusionProof struct {
 	Checkpoint         string // a signed note
 }
 
-// Parse reads a TransparencyLogEntry in its protojson form. Unknown fields are
-// refused, as sigstore-go does.
+// Parse reads a TransparencyLogEntry in its protojson form, by the rules of
+// [FromJSON]. Unknown fields are refused, as sigstore-go does.
 func Parse(tleJSON []byte) (*Entry, error) {
 	if len(tleJSON) > MaxSize {
 		return nil, fmt.Errorf("log entry: larger than %d bytes", MaxSize)
 	}
-	var pb rekorpb.TransparencyLogEntry
-	if err := protojson.Unmarshal(tleJSON, &pb); err != nil {
+	v, err := strictjson.Parse(tleJSON)
+	if err != nil {
 		return nil, fmt.Errorf("log entry: %w", err)
 	}
-	return FromProto(&pb)
-}
-
-// FromProto converts pb and checks the invariants of the package. The result
-// shares memory with pb. Package bundle uses it.
-func FromProto(pb *rekorpb.TransparencyLogEntry) (*Entry, error) {
-	if pb == nil {
-		return nil, errors.New("log entry: missing")
-	}
-	e := &Entry{
-		LogIndex:       pb.GetLogIndex(),
-		LogID:          pb.GetLogId().GetKeyId(),
-		Kind:           pb.GetKindVersion().GetKind(),
-		Version:        pb.GetKindVersion().GetVersion(),
-		IntegratedTime: pb.GetIntegratedTime(),
-		SET:            pb.GetInclusionPromise().GetSignedEntryTimestamp(),
-		Body:           pb.GetCanonicalizedBody(),
-	}
-	if len(e.SET) == 0 {
-		e.SET = nil
-	}
-	if p := pb.GetInclusionProof(); p != nil {
-		e.Proof = &InclusionProof{
-			LogIndex:   p.GetLogIndex(),
-			TreeSize:   p.GetTreeSize(),
-			RootHash:   p.GetRootHash(),
-			Hashes:     p.GetHashes(),
-			Checkpoint: p.GetCheckpoint().GetEnvelope(),
-		}
-	}
-	if err := e.Validate(); err != nil {
-		return nil, err
-	}
-	return e, nil
+	return FromJSON(v)
 }
 
 // ToProto converts e; the result shares memory with e.

@@ -4,6 +4,7 @@ package strictjson
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"unicode/utf16"
@@ -185,6 +186,10 @@ func (s *scanner) note(key []byte, base int, seen *map[string]struct{}) error {
 
 func (s *scanner) string() error {
 	for s.pos++; s.pos < len(s.data); s.pos++ {
+		s.pos += plain(s.data[s.pos:])
+		if s.pos == len(s.data) {
+			break
+		}
 		switch c := s.data[s.pos]; {
 		case c == '"':
 			s.pos++
@@ -198,6 +203,23 @@ func (s *scanner) string() error {
 		}
 	}
 	return s.fail("unexpected end of input in a string")
+}
+
+// plain says how many of the first bytes of b are certainly neither a quote, a
+// backslash nor a control character. It looks at eight at a time.
+func plain(b []byte) int {
+	const low, high = 0x0101010101010101, 0x8080808080808080
+	n := 0
+	for ; len(b)-n >= 8; n += 8 {
+		w := binary.LittleEndian.Uint64(b[n:])
+		quote, slash := w^(low*'"'), w^(low*'\\')
+		// x - low sets the high bit of a byte that was zero (or that follows one,
+		// which only ends the loop early); w - 0x20... that of a byte below 0x20.
+		if ((quote-low)&^quote|(slash-low)&^slash|(w-low*0x20)&^w)&high != 0 {
+			break
+		}
+	}
+	return n
 }
 
 // escape checks one escape and leaves pos on its last byte.
@@ -322,12 +344,16 @@ func skip(b []byte, p int) int {
 }
 
 func skipString(b []byte, p int) int {
-	for p++; b[p] != '"'; p++ {
-		if b[p] == '\\' {
-			p++
+	p++
+	end := p + bytes.IndexByte(b[p:], '"')
+	for at := bytes.IndexByte(b[p:end], '\\'); at >= 0; {
+		p += at + 2 // past what is escaped
+		if p > end {
+			end = p + bytes.IndexByte(b[p:], '"')
 		}
+		at = bytes.IndexByte(b[p:end], '\\')
 	}
-	return p + 1
+	return end + 1
 }
 
 // unquote resolves the escapes in the inside of a checked string. Without any,

@@ -97,16 +97,18 @@ func (v Value) want(k Kind) error {
 }
 
 // Members holds the known members of one object.
-type Members struct {
-	names  []string
-	values []Value
+type Members []member
+
+type member struct {
+	name  string
+	value Value
 }
 
 // Get returns the member called name; false where it is absent or null.
 func (m Members) Get(name string) (Value, bool) {
-	for i, n := range m.names {
-		if n == name {
-			return m.values[i], m.values[i].Kind() != Null
+	for i := range m {
+		if m[i].name == name {
+			return m[i].value, m[i].value.Kind() != Null
 		}
 	}
 	return Value{}, false
@@ -120,17 +122,16 @@ func (v Value) Open(known ...string) (Members, error) { return v.members(known, 
 func (v Value) Closed(known ...string) (Members, error) { return v.members(known, true) }
 
 func (v Value) members(known []string, closed bool) (Members, error) {
-	var m Members
-	err := v.each(func(name string, val Value) error {
+	m := make(Members, 0, min(len(known), 8))
+	err := v.each(func(name []byte, val Value) error {
 		for _, k := range known {
-			if name == k {
-				m.names = append(m.names, k)
-				m.values = append(m.values, val)
+			if string(name) == k {
+				m = append(m, member{k, val})
 				return nil
 			}
 		}
 		for _, k := range known {
-			if strings.EqualFold(name, k) {
+			if strings.EqualFold(string(name), k) {
 				return fmt.Errorf("field %.64q must be written %q", name, k)
 			}
 		}
@@ -146,21 +147,21 @@ func (v Value) members(known []string, closed bool) (Members, error) {
 // limit members.
 func (v Value) Map(limit int, each func(name string, val Value) error) error {
 	n := 0
-	return v.each(func(name string, val Value) error {
+	return v.each(func(name []byte, val Value) error {
 		if n++; n > limit {
 			return fmt.Errorf("object has more than %d members", limit)
 		}
-		return each(name, val)
+		return each(string(name), val)
 	})
 }
 
-func (v Value) each(f func(string, Value) error) error {
+func (v Value) each(f func([]byte, Value) error) error {
 	if err := v.want(Object); err != nil {
 		return err
 	}
 	for p := space(v.raw, 1); v.raw[p] != '}'; {
 		end := skip(v.raw, p)
-		name := string(unquote(v.raw[p+1 : end-1]))
+		name := unquote(v.raw[p+1 : end-1])
 		p = space(v.raw, space(v.raw, end)+1) // past the colon
 		end = skip(v.raw, p)
 		if err := f(name, Value{v.raw[p:end:end]}); err != nil {
@@ -229,11 +230,11 @@ func (v Value) Base64() ([]byte, error) {
 func DecodeBase64(s string) ([]byte, error) { return decodeBase64([]byte(s)) }
 
 func decodeBase64(s []byte) ([]byte, error) {
-	if bytes.ContainsAny(s, "\r\n") {
+	if bytes.IndexByte(s, '\r') >= 0 || bytes.IndexByte(s, '\n') >= 0 {
 		return nil, errBase64 // encoding/base64 would skip them
 	}
 	enc := base64.StdEncoding
-	if bytes.ContainsAny(s, "-_") {
+	if bytes.IndexByte(s, '-') >= 0 || bytes.IndexByte(s, '_') >= 0 {
 		enc = base64.URLEncoding
 	}
 	if len(s)%4 != 0 {
