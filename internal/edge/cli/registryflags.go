@@ -22,11 +22,15 @@ func (r *registryFlags) bind(f *pflag.FlagSet) {
 	f.StringVar(&r.opts.Credentials.Username, "registry-username", "", "registry `USER` (default: docker's configuration)")
 	f.StringVar(&r.opts.Credentials.Password, "registry-password", "", "registry `PASSWORD`")
 	f.StringVar(&r.opts.Credentials.Bearer, "registry-token", "", "registry bearer `TOKEN`")
+	f.StringVar(&r.opts.EvidenceRepository, "evidence-repository", "", "`REPOSITORY` with the signatures of all images (default: $COSIGN_REPOSITORY, or each image's own)")
 	f.StringVar(&r.caFile, "registry-cacert", "", "PEM `FILE` with the certificate authorities of the registry")
 }
 
-func (r *registryFlags) client() (*registry.Client, error) {
+func (r *registryFlags) client(a *app) (*registry.Client, error) {
 	opts := r.opts
+	if opts.EvidenceRepository == "" {
+		opts.EvidenceRepository = a.Getenv("COSIGN_REPOSITORY")
+	}
 	opts.UserAgent = userAgent()
 	if r.caFile != "" {
 		data, err := readFile(r.caFile, 1<<20)

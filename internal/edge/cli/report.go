@@ -13,6 +13,7 @@ import (
 
 	"hallmark/internal/format/bundle"
 	"hallmark/internal/format/certext"
+	"hallmark/internal/format/digest"
 	"hallmark/internal/judge/verify"
 	"hallmark/internal/service/trust"
 )
@@ -27,20 +28,29 @@ type report struct {
 	Digest     string    `json:"digest"`             // what was looked up or hashed
 	Resolved   string    `json:"resolved,omitempty"` // images: repository@digest
 	WasTag     bool      `json:"wasTag,omitempty"`   // images: the reference could move
-	Verified   bool      `json:"verified"`
+	Platform   string    `json:"platform,omitempty"` // of an index's manifest
+	Verified   bool      `json:"verified"`           // this and all platforms
+	Code       string    `json:"code,omitempty"`     // why not, where that is not the candidates'
+	Reason     string    `json:"reason,omitempty"`   // the same for people
 	Candidates []verdict `json:"candidates"`
+	Platforms  []*report `json:"platforms,omitempty"` // with --recursive
 }
 
 // verdict is what came of one signature.
 type verdict struct {
-	Digest    string     `json:"digest,omitempty"` // of the referring manifest
+	Digest    string     `json:"digest,omitempty"` // of the manifest that holds it
+	Layer     *int       `json:"layer,omitempty"`  // of that manifest, for legacy evidence
+	Source    string     `json:"source,omitempty"` // where the registry lists it
 	File      string     `json:"file,omitempty"`
+	Format    string     `json:"format,omitempty"` // "bundle" or "legacy"; absent if it could not be read
 	Accepted  bool       `json:"accepted"`
 	Code      string     `json:"code,omitempty"`   // why not: see docs/verification.md
 	Reason    string     `json:"reason,omitempty"` // the same for people
 	Signature *signature `json:"signature,omitempty"`
 
+	proven        *verify.Verified // nil unless accepted
 	noCertificate bool
+	failedSource  bool // not a signature, but a place to look that could not be read
 }
 
 // signer is who signed: an identity, or a key that the user named.
@@ -72,6 +82,11 @@ type signature struct {
 	Times         []timestamp `json:"times"`
 	Log           []logged    `json:"log"`
 	PredicateType string      `json:"predicateType,omitempty"`
+	// Annotations are what the signer said besides.
+	Annotations map[string]any `json:"annotations,omitempty"`
+	// DockerReference is what a legacy signature's signer called the image. It
+	// says nothing about where the image came from.
+	DockerReference string `json:"dockerReference,omitempty"`
 }
 
 type timestamp struct {
@@ -87,7 +102,7 @@ type logged struct {
 
 // accept records what was proven.
 func (v verdict) accept(verified *verify.Verified) verdict {
-	v.Accepted, v.Signature = true, signatureOf(verified)
+	v.Accepted, v.Signature, v.proven = true, signatureOf(verified), verified
 	return v
 }
 
@@ -101,6 +116,12 @@ func signatureOf(verified *verify.Verified) *signature {
 	}
 	if st := verified.Statement(); st != nil {
 		s.PredicateType = st.PredicateType
+	}
+	if p := verified.SimpleSigning(); p != nil {
+		s.DockerReference = p.Reference
+	}
+	if sets := annotationsOf(verified, verified.Subject()); len(sets) == 1 {
+		s.Annotations = sets[0]
 	}
 	return s
 }
@@ -120,32 +141,79 @@ func (v verdict) refuse(code string, err error) verdict {
 	return v
 }
 
-// settle decides for the artifact: one accepted signature is enough.
-func (r *report) settle() {
+func (r *report) refuse(code string, err error) {
+	r.Code, r.Reason = code, strings.ReplaceAll(err.Error(), "\n", "; ")
+}
+
+// settle decides for the artifact, by all accepted signatures together.
+func (r *report) settle(subject digest.Digest, quorum verify.Quorum) {
+	var proven []*verify.Verified
 	for _, v := range r.Candidates {
-		r.Verified = r.Verified || v.Accepted
+		if v.Accepted {
+			proven = append(proven, v.proven)
+		}
+	}
+	err := quorum.Met(subject, proven)
+	r.Verified = err == nil
+	if err != nil && len(proven) > 0 {
+		r.refuse(codeQuorum, err)
 	}
 }
 
 // failure is the error of a report that is not verified. The reasons are with
 // the candidates, which have been printed.
 func (r *report) failure() error {
-	if len(r.Candidates) == 0 {
-		return exitError{ExitNoSignatures, fmt.Errorf("%s: no signatures found for %s", r.Reference, r.Digest)}
+	var all []error
+	if err := r.ownFailure(); err != nil {
+		all = append(all, err)
 	}
-	without := 0
-	for _, v := range r.Candidates {
-		if v.noCertificate {
-			without++
+	for _, p := range r.Platforms {
+		if err := p.ownFailure(); err != nil {
+			all = append(all, err)
 		}
 	}
-	if without == len(r.Candidates) {
-		return exitError{ExitNoCertificate, fmt.Errorf("%s: none of %s carries a certificate: verify with --key", r.Reference, count(without, "signature"))}
+	return worst(all)
+}
+
+// ownFailure is nil if nothing but a platform is to blame.
+func (r *report) ownFailure() error {
+	name := r.Reference
+	if r.Platform != "" {
+		name = fmt.Sprintf("%s (%s, %s)", r.Reference, r.Platform, short(r.Digest))
 	}
-	if len(r.Candidates) == 1 {
-		return exitError{ExitNoMatch, fmt.Errorf("%s: the one signature found is not accepted: %s", r.Reference, r.Candidates[0].Code)}
+	var signatures []verdict
+	without, accepted := 0, 0
+	var unread []string
+	for _, v := range r.Candidates {
+		switch {
+		case v.failedSource:
+			unread = append(unread, v.Source)
+			continue
+		case v.Accepted:
+			accepted++
+		case v.noCertificate:
+			without++
+		}
+		signatures = append(signatures, v)
 	}
-	return exitError{ExitNoMatch, fmt.Errorf("%s: none of %s is accepted", r.Reference, count(len(r.Candidates), "signature"))}
+	switch n := len(signatures); {
+	case r.Verified, r.Code == codePlatform:
+		return nil
+	case r.Code == codeUnreadable:
+		return fmt.Errorf("%s: %s", name, r.Reason)
+	case len(unread) > 0: // there may be more than was found
+		return fmt.Errorf("%s: %d of %s accepted, but not all places could be read (%s)", name, accepted, count(n, "signature"), strings.Join(unread, ", "))
+	case n == 0:
+		return exitError{ExitNoSignatures, fmt.Errorf("%s: no signatures found for %s", name, r.Digest)}
+	case without == n:
+		return exitError{ExitNoCertificate, fmt.Errorf("%s: none of %s carries a certificate: verify with --key", name, count(without, "signature"))}
+	case r.Code == codeQuorum:
+		return exitError{ExitNoMatch, fmt.Errorf("%s: not enough of %s accepted: %s", name, count(n, "signature"), r.Reason)}
+	case n == 1:
+		return exitError{ExitNoMatch, fmt.Errorf("%s: the one signature found is not accepted: %s", name, signatures[0].Code)}
+	default:
+		return exitError{ExitNoMatch, fmt.Errorf("%s: none of %s is accepted", name, count(n, "signature"))}
+	}
 }
 
 func count(n int, noun string) string {

@@ -57,7 +57,7 @@ anything is signed, logged or pushed.`,
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), flags.timeout)
 		defer cancel()
-		client, err := reg.client()
+		client, err := reg.client(a)
 		if err != nil {
 			return err
 		}

@@ -24,31 +24,53 @@ func (a *app) colours() colours {
 	return colours{good: "\x1b[32m", bad: "\x1b[31m", dim: "\x1b[2m", off: "\x1b[0m"}
 }
 
-// text prints a line for each candidate, then who signed.
+// text prints a line for each candidate, then who signed, then the platforms.
 func (r *report) text(a *app, active *trust.Active) {
 	c := a.colours()
 	name := r.Reference
 	if r.Resolved != "" {
 		name = r.Resolved
 	}
+	if r.Platform != "" {
+		name += " " + r.Platform
+	}
 	fmt.Fprintln(a.Out, printable(name))
 	for _, v := range r.Candidates {
-		what := v.File
-		if v.Digest != "" {
-			what = short(v.Digest)
-		}
 		if v.Accepted {
-			fmt.Fprintf(a.Out, "  %s✓ accepted%s  %s\n", c.good, c.off, printable(what))
+			fmt.Fprintf(a.Out, "  %s✓ accepted%s  %s\n", c.good, c.off, printable(v.where()))
 		} else {
-			fmt.Fprintf(a.Out, "  %s✗ refused%s   %s  %s: %s\n", c.bad, c.off, printable(what), v.Code, printable(v.Reason))
+			fmt.Fprintf(a.Out, "  %s✗ refused%s   %s  %s: %s\n", c.bad, c.off, printable(v.where()), v.Code, printable(v.Reason))
 		}
+	}
+	if r.Code != "" {
+		fmt.Fprintf(a.Out, "  %s✗ refused%s   %s: %s\n", c.bad, c.off, r.Code, printable(r.Reason))
 	}
 	for _, v := range r.Candidates {
 		if v.Accepted {
 			v.Signature.text(a, c)
 		}
 	}
-	a.row(c, "trust", describeTrust(active, a.Now()))
+	if r.Platform == "" {
+		a.row(c, "trust", describeTrust(active, a.Now()))
+	}
+	for _, p := range r.Platforms {
+		p.text(a, active)
+	}
+}
+
+// where tells a candidate from the others.
+func (v verdict) where() string {
+	what := v.Source // of a source that could not be read
+	switch {
+	case v.File != "":
+		what = v.File
+	case v.Digest != "":
+		what = short(v.Digest)
+	}
+	if v.Layer != nil {
+		what = fmt.Sprintf("%s legacy, layer %d", what, *v.Layer)
+	}
+	return what
 }
 
 // row prints one fact, unless it is empty.
@@ -77,6 +99,9 @@ func (s signer) text(a *app, c colours) {
 
 func (s *signature) text(a *app, c colours) {
 	s.signer.text(a, c)
+	if s.DockerReference != "" {
+		a.row(c, "said of", s.DockerReference+" (the signer's word, not checked)")
+	}
 	for _, t := range s.Times {
 		a.row(c, "signed", fmt.Sprintf("%s (%s %s)", clock(t.Time), t.Source, t.URI))
 	}

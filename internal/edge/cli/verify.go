@@ -6,86 +6,117 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
 
-	"hallmark/internal/format/bundle"
 	"hallmark/internal/format/digest"
-	"hallmark/internal/format/intoto"
 	"hallmark/internal/judge/verify"
 	"hallmark/internal/service/registry"
-	"hallmark/internal/service/trust"
 )
 
+// platformsAtOnce is how many manifests of an index are verified at a time.
+// They share the limits of one search.
+const platformsAtOnce = 4
+
+// verifyFlags are those of hallmark verify.
+type verifyFlags struct {
+	who         signersFlags
+	root        trustFlags
+	reg         registryFlags
+	out         outputFlags
+	annotations map[string]string
+	recursive   bool
+	bundles     []string
+}
+
 func verifyCommand(a *app) *cobra.Command {
-	var who identityFlags
-	var root trustFlags
-	var reg registryFlags
-	var out outputFlags
-	var annotations map[string]string
+	var v verifyFlags
 	cmd := &cobra.Command{
 		Use:   "verify IMAGE...",
 		Short: "Verify who signed images",
 		Long: `Verify that images carry a signature by the wanted signer. Every signature found
-is listed, with the reason when it does not count. Attestations are not signatures.
+is listed, with the reason when it does not count: bundles and what cosign stored
+before there were bundles. Attestations are not signatures.
+
+Any of the identities will do. With --min-signatures N, N distinct signers are
+needed; --policy-file FILE can also name several who all have to have signed.
+
+With --bundle no registry is used: the image is given by digest, and the evidence
+was saved before.
 
 Exit codes: 0 verified, 1 an error, 10 no signature, 11 no such image, 12 signatures
-but none accepted, 13 signatures but none with a certificate.`,
+but not enough accepted, 13 signatures but none with a certificate.`,
 		Example: `  hallmark verify --certificate-identity https://github.com/acme/app/.github/workflows/release.yml@refs/heads/main \
-      --certificate-oidc-issuer https://token.actions.githubusercontent.com registry.example.com/acme/app:v1`,
+      --certificate-oidc-issuer https://token.actions.githubusercontent.com registry.example.com/acme/app:v1
+  hallmark verify --identity san=a@example.com,issuer=https://accounts.example.com \
+      --identity san=b@example.com,issuer=https://accounts.example.com --min-signatures 2 registry.example.com/acme/app:v1`,
 		Args: someArgs("IMAGE"),
 	}
 	f := cmd.Flags()
-	who.bind(f)
-	who.bindKey(f)
-	root.bind(f)
-	reg.bind(f)
-	out.bind(f)
-	f.StringToStringVarP(&annotations, "annotations", "a", nil, "`KEY=VALUE` that the signature must carry")
-	cmd.RunE = func(cmd *cobra.Command, images []string) error {
-		policy, err := who.policy()
-		if err != nil {
-			return err
-		}
-		if err := out.check(); err != nil {
-			return err
-		}
-		active, err := root.load(a)
-		if err != nil {
-			return err
-		}
-		client, err := reg.client()
-		if err != nil {
-			return err
-		}
-		var reports []*report
-		var failures []error
-		for _, image := range images {
-			r, err := verifyImage(cmd.Context(), client, image, active, policy, annotations)
-			if err != nil {
-				failures = append(failures, err)
-				continue
-			}
-			reports = append(reports, r)
-			if !r.Verified {
-				failures = append(failures, r.failure())
-			}
-		}
-		if err := out.print(a, reports, active); err != nil {
-			return err
-		}
-		return worst(failures)
-	}
+	v.who.bind(f)
+	v.who.bindQuorum(f)
+	v.root.bind(f)
+	v.reg.bind(f)
+	v.out.bind(f)
+	f.StringToStringVarP(&v.annotations, "annotations", "a", nil, "`KEY=VALUE` that the signature must carry")
+	f.BoolVarP(&v.recursive, "recursive", "r", false, "of an image for several platforms, verify each platform's manifest too")
+	f.StringArrayVar(&v.bundles, "bundle", nil, "`FILE` with a saved bundle, instead of looking in the registry; may be repeated")
+	cmd.RunE = func(cmd *cobra.Command, images []string) error { return v.run(cmd.Context(), a, images) }
 	return cmd
 }
 
-// verifyImage judges every signature of one image. The error is for what
-// prevented judging; a signature that does not count is in the report.
-func verifyImage(ctx context.Context, client *registry.Client, ref string, active *trust.Active, policy verify.Policy, annotations map[string]string) (*report, error) {
+func (v *verifyFlags) run(ctx context.Context, a *app, images []string) error {
+	want, err := v.who.demand()
+	if err != nil {
+		return err
+	}
+	if err := v.out.check(); err != nil {
+		return err
+	}
+	if len(v.bundles) > 0 && len(images) > 1 {
+		return usageError{errors.New("--bundle is for one image: verify the others with commands of their own")}
+	}
+	if len(v.bundles) > 0 && v.recursive {
+		return usageError{errors.New("--recursive reads the index from the registry, which --bundle does without: give each platform's digest")}
+	}
+	active, err := v.root.load(a)
+	if err != nil {
+		return err
+	}
+	j := &judging{root: active.Root, demand: want, annotations: v.annotations, memo: new(verify.Memo)}
+	look := func(image string) (*report, error) { return j.saved(image, v.bundles) }
+	if len(v.bundles) == 0 {
+		client, err := v.reg.client(a)
+		if err != nil {
+			return err
+		}
+		look = func(image string) (*report, error) { return j.image(ctx, client, image, v.recursive) }
+	}
+	var reports []*report
+	var failures []error
+	for _, image := range images {
+		r, err := look(image)
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		reports = append(reports, r)
+		if !r.Verified {
+			failures = append(failures, r.failure())
+		}
+	}
+	if err := v.out.print(a, reports, active); err != nil {
+		return err
+	}
+	return worst(failures)
+}
+
+// image judges every signature of one image and, if recursive, of what it
+// lists. The error is for what prevented judging; a signature that does not
+// count is in the report.
+func (j *judging) image(ctx context.Context, client *registry.Client, ref string, recursive bool) (*report, error) {
 	image, err := client.Resolve(ctx, ref)
 	if err != nil {
 		if errors.Is(err, registry.ErrNotFound) {
@@ -93,84 +124,93 @@ func verifyImage(ctx context.Context, client *registry.Client, ref string, activ
 		}
 		return nil, err
 	}
-	candidates, err := client.Candidates(ctx, image.Ref)
+	search := client.NewSearch()
+	r, err := j.found(ctx, search, image)
 	if err != nil {
 		return nil, err
 	}
-	r := &report{Reference: ref, Digest: image.Digest.String(), Resolved: image.Ref.String(), WasTag: image.WasTag}
-	r.Candidates = make([]verdict, len(candidates))
-	var wg sync.WaitGroup
-	for i, c := range candidates {
-		wg.Go(func() { r.Candidates[i] = judgeCandidate(c, image.Digest, active, policy, annotations) })
+	if recursive {
+		if err := j.platforms(ctx, client, search, image, r); err != nil {
+			return nil, err
+		}
 	}
-	wg.Wait()
-	r.settle()
 	return r, nil
 }
 
-func judgeCandidate(c registry.Candidate, subject digest.Digest, active *trust.Active, policy verify.Policy, annotations map[string]string) verdict {
-	v := verdict{Digest: c.Digest.String()}
-	if c.Err != nil {
-		return v.refuse("unreadable", c.Err)
-	}
-	b, err := bundle.Parse(c.Bytes)
+// found judges all evidence that the registry has for one manifest.
+func (j *judging) found(ctx context.Context, search *registry.Search, image registry.Image) (*report, error) {
+	candidates, err := search.Candidates(ctx, image.Ref)
 	if err != nil {
-		return v.refuse("malformed", err)
+		return nil, err
 	}
-	if b.Envelope != nil {
-		// An attestation by the same signer says something about the image, but
-		// not that the signer stands by it.
-		policy.PredicateType = intoto.CosignSignV1
+	r := &report{Reference: image.Asked, Digest: image.Digest.String(), Resolved: image.Ref.String(), WasTag: image.WasTag}
+	r.Candidates = make([]verdict, len(candidates))
+	var wg sync.WaitGroup
+	for i, c := range candidates {
+		wg.Go(func() { r.Candidates[i] = j.candidate(c, image.Digest) })
 	}
-	verified, err := verify.Check(b, verify.Artifact{Digests: []digest.Digest{subject}}, active.Root, policy)
-	if err != nil {
-		return v.judge(err, b)
-	}
-	if err := matchAnnotations(verified, subject, annotations); err != nil {
-		return v.refuse("annotations", err)
-	}
-	return v.accept(verified)
+	wg.Wait()
+	r.settle(image.Digest, j.demand.quorum)
+	return r, nil
 }
 
-// matchAnnotations wants every annotation on the subject that was signed.
-func matchAnnotations(v *verify.Verified, subject digest.Digest, want map[string]string) error {
-	if len(want) == 0 {
-		return nil
+// platforms judges everything that the image lists, into the image's report.
+// One manifest for several platforms is judged once.
+func (j *judging) platforms(ctx context.Context, client *registry.Client, search *registry.Search, image registry.Image, into *report) error {
+	platforms, err := client.Platforms(ctx, image)
+	if err != nil {
+		return err
 	}
-	st := v.Statement()
-	if st == nil {
-		return errors.New("a message signature carries no annotations")
-	}
-	var reasons []string
-	for _, s := range st.Subjects {
-		if s.Digests[subject.Algorithm().String()] != subject.Hex() {
+	first := map[digest.Digest]int{}
+	into.Platforms = make([]*report, len(platforms))
+	slots := make(chan struct{}, platformsAtOnce)
+	var wg sync.WaitGroup
+	for i, p := range platforms {
+		if _, known := first[p.Digest]; known {
 			continue
 		}
-		var missing []string
-		for _, key := range slices.Sorted(maps.Keys(want)) {
-			if got, ok := s.Annotations[key]; !ok || fmt.Sprint(got) != want[key] {
-				missing = append(missing, fmt.Sprintf("%s=%s", key, want[key]))
+		first[p.Digest] = i
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			r, err := j.found(ctx, search, p.Image)
+			if err != nil { // the others are worth knowing all the same
+				r = &report{Reference: p.Asked, Digest: p.Digest.String(), Resolved: p.Ref.String(), Candidates: []verdict{}}
+				r.refuse(codeUnreadable, err)
 			}
-		}
-		if len(missing) == 0 {
-			return nil
-		}
-		reasons = append(reasons, strings.Join(missing, ", "))
+			into.Platforms[i] = r
+		})
 	}
-	return fmt.Errorf("expected the annotations %s", strings.Join(reasons, "; or "))
+	wg.Wait()
+	for i, p := range platforms {
+		r := *into.Platforms[first[p.Digest]]
+		r.Platform = p.Name
+		into.Platforms[i] = &r
+	}
+	if into.Verified && slices.ContainsFunc(into.Platforms, func(r *report) bool { return !r.Verified }) {
+		into.Verified = false
+		into.refuse(codePlatform, errors.New("not every platform's manifest is verified"))
+	}
+	return nil
 }
 
-// worst is the error whose exit code says most, with the others' texts.
-func worst(failures []error) error {
-	if len(failures) == 0 {
-		return nil
+// saved judges evidence from files for an image given by digest.
+func (j *judging) saved(ref string, files []string) (*report, error) {
+	image, err := registry.ByDigest(ref)
+	if errors.Is(err, registry.ErrTag) {
+		return nil, usageError{fmt.Errorf("--bundle: %w; without a registry nobody can tell which image that is", err)}
 	}
-	code := ExitFailed
-	for _, err := range failures {
-		var coded exitError
-		if errors.As(err, &coded) && code == ExitFailed {
-			code = coded.code
+	if err != nil {
+		return nil, usageError{err}
+	}
+	r := &report{Reference: ref, Digest: image.Digest.String(), Resolved: image.Ref.String()}
+	for _, file := range files {
+		b, err := readBundle("--bundle", file)
+		if err != nil {
+			return nil, err
 		}
+		r.Candidates = append(r.Candidates, j.evidence(verdict{File: file, Format: formatBundle}, b, nil, image.Digest))
 	}
-	return exitError{code, errors.Join(failures...)}
+	r.settle(image.Digest, j.demand.quorum)
+	return r, nil
 }

@@ -27,7 +27,7 @@ import (
 const maxPureContent = 128 << 20
 
 func verifyBlobCommand(a *app) *cobra.Command {
-	var who identityFlags
+	var who signersFlags
 	var root trustFlags
 	var out outputFlags
 	var bundleFile string
@@ -43,12 +43,11 @@ No network is used.`,
 	}
 	f := cmd.Flags()
 	who.bind(f)
-	who.bindKey(f)
 	root.bind(f)
 	out.bind(f)
 	f.StringVar(&bundleFile, "bundle", "", "`FILE` with the signature bundle")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		policy, err := who.policy()
+		want, err := who.demand()
 		if err != nil {
 			return err
 		}
@@ -62,7 +61,7 @@ No network is used.`,
 		if err != nil {
 			return err
 		}
-		r, err := verifyBlob(a, args[0], bundleFile, active, policy)
+		r, err := verifyBlob(a, args[0], bundleFile, active, want.policy)
 		if err != nil {
 			return err
 		}
@@ -87,7 +86,7 @@ func verifyBlob(a *app, file, bundleFile string, active *trust.Active, policy ve
 		return nil, err
 	}
 	r := &report{Reference: file, Digest: artifact.Digests[0].String()}
-	v := verdict{File: bundleFile}
+	v := verdict{File: bundleFile, Format: formatBundle}
 	verified, err := verify.Check(b, artifact, active.Root, policy)
 	if err != nil {
 		v = v.judge(err, b)
@@ -95,7 +94,7 @@ func verifyBlob(a *app, file, bundleFile string, active *trust.Active, policy ve
 		v = v.accept(verified)
 	}
 	r.Candidates = []verdict{v}
-	r.settle()
+	r.Verified = v.Accepted
 	return r, nil
 }
 

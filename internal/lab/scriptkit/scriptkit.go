@@ -28,6 +28,15 @@
 //	                              development issuer of DATA; times are such as exp=-1h
 //	imposter NAME ANSWER          run a server that answers every request with the file
 //	                              ANSWER; NAME becomes its URL
+//	index NAME IMAGE OS/ARCH=DIGEST... push an index of images of that repository; NAME
+//	                              becomes its digest
+//	legacy root FILE              write the trusted root of an instance of the old kind
+//	legacy sign [-refer] [-in=REPO] [-about=DIGEST] IMAGE SAN ISSUER [KEY=VALUE...]
+//	                              sign by it as cosign did, under the .sig tag of IMAGE, a
+//	                              digest; or in a manifest that refers to it, or for another
+//	                              repository, or about another image
+//	legacy attest IMAGE SAN ISSUER TYPE attest, under the .att tag
+//	legacy move [-swap] FROM TO   copy the .sig tag; -swap makes the payloads name TO
 //
 // Invariants: everything listens on 127.0.0.1 on ports of the system's choice;
 // what a script started ends with it; only tests import this package.
@@ -93,6 +102,7 @@ func Run(t *testing.T, dir string) {
 			env.Setenv("HALLMARK_HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("NO_COLOR", "1")
 			env.Values[authoritiesKey{}] = map[string]*authority{}
+			env.Values[legacyKey{}] = new(legacyInstance)
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -101,6 +111,7 @@ func Run(t *testing.T, dir string) {
 			"registry": startRegistry, "push": push, "graft": graft,
 			"field": field, "tamper": tamper, "flip": flip, "cut": cut, "substitute": substitute, "mode": mode,
 			"resign": resign, "imposter": imposter,
+			"legacy": legacy, "index": pushIndex,
 		},
 	})
 }
