@@ -21,8 +21,8 @@ machine comes from (NAME), into DIR: every root of the chain, all metadata and e
 target. All of it is verified first. Clients use DIR, served by any static web server,
 as they would the original:
 
-  hallmark trust init http://mirror.example/ --root-sha256 HEX
-  cosign initialize --mirror http://mirror.example --root FILE
+  hallmark trust init https://mirror.example/tuf --root-sha256 HEX
+  cosign initialize --mirror https://mirror.example/tuf --root FILE
 
 Run it again to bring DIR up to date: what clients read stays whole at every moment.
 Older state than DIR has is refused. The first time, a URL needs one of --root-sha256,
