@@ -15,9 +15,9 @@ import (
 	"testing"
 )
 
-// tracedCalls are those that change what is on a disk, bring it there, or carry
-// bytes to a client.
-const tracedCalls = "open,openat,openat2,creat,write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,sendfile,splice,copy_file_range," +
+// tracedCalls are those that change what is on a disk, bring it there, show that
+// it is changed, or carry bytes to a client.
+const tracedCalls = "read,open,openat,openat2,creat,write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,sendfile,splice,copy_file_range," +
 	"fsync,fdatasync,syncfs,sync,sync_file_range,msync,truncate,ftruncate,fallocate," +
 	"rename,renameat,renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat,rmdir,mkdir,mkdirat"
 
@@ -149,8 +149,11 @@ type disk struct {
 	data   map[string]int  // written, not synced: step of the last write
 	names  map[string]int  // made or renamed, folder not synced: step of the last change
 	sync   map[int]bool    // file descriptors whose writes return when they are on the disk
-	begun  map[string]sets // syncs under way, by line of entry and path
+	begun  map[string]sets // syncs under way, by their arguments
 	last   map[string]int  // step of the last write to a path or rename onto it
+
+	content map[string]string // how the last write to a file began
+	moving  map[string]string // renames that have not returned: from, by to
 }
 
 // sets is what a sync that began then covers.
@@ -158,7 +161,8 @@ type sets struct{ data, names map[string]int }
 
 func newDisk() *disk {
 	return &disk{exists: map[string]bool{}, data: map[string]int{}, names: map[string]int{}, sync: map[int]bool{},
-		begun: map[string]sets{}, last: map[string]int{}}
+		begun: map[string]sets{}, last: map[string]int{},
+		content: map[string]string{}, moving: map[string]string{}}
 }
 
 // apply takes the next call.
@@ -181,8 +185,12 @@ func (d *disk) apply(c call) error {
 		for _, p := range c.paths() {
 			d.named(p)
 		}
-	case "rename", "renameat", "renameat2", "link", "linkat":
-		d.moved(c)
+	case "rename", "renameat", "renameat2":
+		d.renamed(c)
+	case "link", "linkat":
+		d.linked(c)
+	case "read":
+		d.read(c)
 	case "unlink", "unlinkat", "rmdir":
 		if c.returns {
 			for _, p := range c.paths() {
@@ -238,6 +246,7 @@ func (d *disk) wrote(c call) {
 		return
 	}
 	d.dirty(path)
+	d.content[path] = quoted(c.args)
 }
 
 // synced lets a sync cover what was done before it began, once it has returned.
@@ -260,7 +269,7 @@ func (d *disk) synced(c call) {
 	}
 }
 
-func (d *disk) moved(c call) {
+func (d *disk) renamed(c call) {
 	paths := c.paths()
 	if len(paths) != 2 {
 		return
@@ -268,33 +277,61 @@ func (d *disk) moved(c call) {
 	from, to := paths[0], paths[1]
 	if !c.returns {
 		d.named(to)
+		d.moving[to] = from
+	} else if d.moving[to] == from {
+		d.move(from, to)
+	}
+}
+
+// read notices a rename that has happened, though strace has not yet seen it
+// return: its target has the new content.
+func (d *disk) read(c call) {
+	_, path := c.fd()
+	if from, ok := d.moving[path]; ok && c.returns && quoted(c.args) != "" && d.content[from] == quoted(c.args) {
+		d.move(from, path)
+	}
+}
+
+func (d *disk) move(from, to string) {
+	delete(d.moving, to)
+	d.forget(to)
+	for _, set := range []map[string]int{d.data, d.names} {
+		for p, when := range maps.Clone(set) {
+			if rest, ok := under(p, from); ok {
+				delete(set, p)
+				set[to+rest] = when
+			}
+		}
+	}
+	for p := range maps.Clone(d.exists) {
+		if rest, ok := under(p, from); ok {
+			delete(d.exists, p)
+			d.exists[to+rest] = true
+		}
+	}
+	d.content[to] = d.content[from]
+	delete(d.content, from)
+	d.named(to)
+	d.last[to] = d.step
+}
+
+func (d *disk) linked(c call) {
+	paths := c.paths()
+	if len(paths) != 2 {
 		return
 	}
-	when, dirty := d.data[from]
-	if strings.HasPrefix(c.name, "link") {
-		if dirty {
-			d.data[to] = when
-		}
-	} else {
-		d.forget(to)
-		for _, set := range []map[string]int{d.data, d.names} {
-			for p, when := range maps.Clone(set) {
-				if rest, ok := under(p, from); ok {
-					delete(set, p)
-					set[to+rest] = when
-				}
-			}
-		}
-		for p := range maps.Clone(d.exists) {
-			if rest, ok := under(p, from); ok {
-				delete(d.exists, p)
-				d.exists[to+rest] = true
-			}
-		}
+	from, to := paths[0], paths[1]
+	if when, dirty := d.data[from]; c.returns && dirty {
+		d.data[to] = when
 	}
 	d.named(to)
 	d.last[to] = d.step
 }
+
+var text = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// quoted is the bytes that a call reads or writes, as far as strace shows them.
+func quoted(args string) string { return text.FindString(args) }
 
 // under reports whether path is folder or in it, and what follows.
 func under(path, folder string) (rest string, ok bool) {
