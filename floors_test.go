@@ -30,9 +30,9 @@ var floors = map[string][]string{
 	"judge":   {"judge", "format"},         // never base: judges do no I/O
 	"format":  {"format"},
 	"base":    {"base"},
-	"lab":     {"edge", "service", "judge", "format", "base"}, // and nobody lists lab
-	"root":    {"judge", "format"},                            // the public verifying interface
-	"sign":    {"root", "service", "judge", "format", "base"}, // the public signing interface
+	"lab":     {"lab", "edge", "service", "judge", "format", "base"}, // and nobody else lists lab
+	"root":    {"judge", "format"},                                   // the public verifying interface
+	"sign":    {"root", "service", "judge", "format", "base"},        // the public signing interface
 }
 
 // dry floors touch no network, disk, environment, logger or clock.
