@@ -126,7 +126,7 @@ func shellQuote(args []string) string {
 	for i, q := range quoted {
 		switch {
 		case i == 0:
-		case strings.HasPrefix(q, "--") || i == len(quoted)-1:
+		case strings.HasPrefix(q, "--") || i == len(quoted)-1 && (args[i-1] == "--yes" || !strings.HasPrefix(args[i-1], "--")):
 			b.WriteString(" \\\n       ")
 		default:
 			b.WriteString(" ")
