@@ -5,15 +5,19 @@ package tilelog
 import (
 	"context"
 	"log/slog"
+	"sync"
 
 	"k8s.io/klog/v2"
 )
 
+// routed guards klog's one logger per process, which must not change once a log is open.
+var routed sync.Once
+
 // RouteTessera sends what Tessera logs through klog to log, its informational lines at debug
-// level. klog has one logger per process, so the program's assembly calls this once, before any
-// log is opened; without it Tessera writes to standard error.
+// level. It has to be called before a log is opened, and only a process's first call counts:
+// later logs' lines go there too. Without it Tessera writes to standard error.
 func RouteTessera(log *slog.Logger) {
-	klog.SetSlogLogger(slog.New(demoter{log.Handler()}))
+	routed.Do(func() { klog.SetSlogLogger(slog.New(demoter{log.Handler()})) })
 }
 
 // demoter lowers informational records to debug.
