@@ -36,7 +36,7 @@ func (l *Lab) TryRotate(r daemon.Rotation) (*daemon.Rotated, error) {
 	if r.OfflineKeys == nil {
 		r.OfflineKeys = []string{l.OfflineKeys()}
 	}
-	return daemon.Rotate(r, l.Clock.Now)
+	return daemon.Rotate(l.t.Context(), r, l.Clock.Now)
 }
 
 // Client is somebody who trusts the authority and keeps that trust on disk.

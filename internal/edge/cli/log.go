@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"hallmark/internal/base/fetch"
+	"hallmark/internal/format/trustroot"
 	"hallmark/internal/service/logclient"
 	"hallmark/internal/service/trust"
 )
@@ -37,6 +39,7 @@ that the trust root's key signed.`,
 type logFlags struct {
 	trust   trustFlags
 	url     string
+	shard   string
 	timeout time.Duration
 	out     outputFlags
 }
@@ -44,6 +47,7 @@ type logFlags struct {
 func (l *logFlags) bind(f *pflag.FlagSet) {
 	l.trust.bind(f)
 	f.StringVar(&l.url, "log-url", "", "`URL` of the Hallmark instance to ask (default: the trust root's)")
+	f.StringVar(&l.shard, "shard", "", "the log shard with this `ORIGIN` (default: the one being written to; search: all)")
 	f.DurationVar(&l.timeout, "timeout", time.Minute, "how long all of it may take")
 	l.out.bind(f)
 }
@@ -54,8 +58,15 @@ type inquiry struct {
 	ctx    context.Context
 	done   context.CancelFunc
 	active *trust.Active
-	client *logclient.Client
+	client *logclient.Client // of the log that is meant unless said otherwise
+	shards []shard           // all that are meant, the latest first
 	out    outputFlags
+}
+
+// shard is one of the logs that follow each other at an instance.
+type shard struct {
+	log    *trustroot.Log // nil where any log of the trust root may answer
+	client *logclient.Client
 }
 
 // open finds the log. The caller must call done.
@@ -67,40 +78,86 @@ func (l *logFlags) open(ctx context.Context, a *app) (*inquiry, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := logclient.Config{Root: active.Root, HTTP: fetch.Config{UserAgent: userAgent()}}
-	if err := l.choose(active, &cfg); err != nil {
+	q := &inquiry{app: a, active: active, out: l.out}
+	if err := l.choose(q); err != nil {
 		return nil, err
 	}
-	client, err := logclient.New(cfg)
-	if err != nil {
-		return nil, err
-	}
-	ctx, done := context.WithTimeout(ctx, l.timeout)
-	return &inquiry{app: a, ctx: ctx, done: done, active: active, client: client, out: l.out}, nil
+	q.ctx, q.done = context.WithTimeout(ctx, l.timeout)
+	return q, nil
 }
 
-// choose says where to ask, and which log has to answer.
-func (l *logFlags) choose(active *trust.Active, cfg *logclient.Config) error {
+// choose says where to ask, and which logs have to answer.
+func (l *logFlags) choose(q *inquiry) error {
+	active := q.active
 	in := active.Instance
+	var shards []trust.InstanceShard
+	current := ""
 	switch {
 	case l.url != "":
-		cfg.Search = strings.TrimSuffix(l.url, "/")
-		if !strings.HasSuffix(cfg.Search, searchPath) {
-			cfg.Search += searchPath
+		search := strings.TrimSuffix(strings.TrimSuffix(l.url, "/"), searchPath)
+		if l.shard == "" {
+			return q.add(search+searchPath, nil)
 		}
+		shards = []trust.InstanceShard{{Origin: l.shard, Search: search + "/shards/" + l.shard + searchPath}}
 	case active.Name == trust.PublicGood:
 		return errors.New("the public log offers no search and no entries by index: use the trust root of a Hallmark instance, with --trust or --log-url")
 	case in == nil || in.Log.Search == "":
 		return fmt.Errorf("trust root %s does not say where its log can be asked: give --log-url with the URL of a Hallmark instance", active.Name)
 	default:
-		cfg.Search = in.Log.Search
-		for i := range active.Root.Logs {
-			if active.Root.Logs[i].Origin() == in.Log.Origin {
-				cfg.Log = &active.Root.Logs[i]
-				return nil
-			}
+		current, shards = in.Log.Origin, in.Log.Shards
+		if len(shards) == 0 {
+			shards = []trust.InstanceShard{{Origin: in.Log.Origin, Search: in.Log.Search}}
 		}
-		return fmt.Errorf("trust root %s has no key for the log %q that its instance now writes to: run hallmark trust refresh %s", active.Name, in.Log.Origin, active.Name)
+	}
+	for _, s := range shards {
+		if l.shard != "" && l.shard != s.Origin {
+			continue
+		}
+		log := logOf(active.Root, s.Origin)
+		if log == nil {
+			return fmt.Errorf("trust root %s has no key for the log %q of its instance: run hallmark trust refresh %s", active.Name, s.Origin, active.Name)
+		}
+		if err := q.add(s.Search, log); err != nil {
+			return err
+		}
+		if s.Origin == current {
+			q.client = q.shards[len(q.shards)-1].client
+		}
+	}
+	if len(q.shards) == 0 {
+		return fmt.Errorf("--shard %s: trust root %s knows no log shard of that name", l.shard, active.Name)
+	}
+	return nil
+}
+
+// add is one more log to ask; the first is the one that is meant.
+func (q *inquiry) add(search string, log *trustroot.Log) error {
+	client, err := logclient.New(logclient.Config{Search: search, Root: q.active.Root, Log: log, HTTP: fetch.Config{UserAgent: userAgent()}})
+	if err != nil {
+		return err
+	}
+	q.shards = append(q.shards, shard{log, client})
+	if q.client == nil {
+		q.client = client
+	}
+	return nil
+}
+
+// of is the client for a log of the trust root.
+func (q *inquiry) of(log *trustroot.Log) *logclient.Client {
+	for _, s := range q.shards {
+		if s.log != nil && bytes.Equal(s.log.ID, log.ID) {
+			return s.client
+		}
+	}
+	return q.client
+}
+
+func logOf(root *trustroot.Root, origin string) *trustroot.Log {
+	for i := range root.Logs {
+		if root.Logs[i].Origin() == origin {
+			return &root.Logs[i]
+		}
 	}
 	return nil
 }

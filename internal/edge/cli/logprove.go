@@ -151,6 +151,9 @@ type proof struct {
 // what has to be there; old is a state that must have been kept. Either may be
 // nil.
 func (q *inquiry) prove(index uint64, logged *verify.Inclusion, old *logState) (*proof, error) {
+	if logged != nil {
+		q.client = q.of(logged.Tree().Log())
+	}
 	e, err := q.client.Entry(q.ctx, index)
 	if err != nil {
 		if logged != nil && errors.Is(err, logclient.ErrNotFound) {

@@ -112,11 +112,31 @@ func (w *wanted) queries(a *app) ([]logclient.Query, error) {
 	return queries, nil
 }
 
-// searchAll merges what the queries find, newest first.
+// searchAll collects what the queries find in every shard, newest first.
 func (q *inquiry) searchAll(queries []logclient.Query, limit int) (*logclient.Answer, error) {
 	all := &logclient.Answer{}
+	for _, s := range q.shards {
+		// Even with enough found, whether there is more is worth knowing.
+		answer, err := q.searchShard(s.client, queries, max(1, limit-len(all.Entries)))
+		if err != nil {
+			return nil, err
+		}
+		all.Entries = append(all.Entries, answer.Entries...)
+		all.More = all.More || answer.More || len(all.Entries) > limit
+		all.LeftOut += answer.LeftOut
+		if all.More {
+			break
+		}
+	}
+	all.Entries = all.Entries[:min(limit, len(all.Entries))]
+	return all, nil
+}
+
+// searchShard merges what the queries find in one log, newest first.
+func (q *inquiry) searchShard(client *logclient.Client, queries []logclient.Query, limit int) (*logclient.Answer, error) {
+	all := &logclient.Answer{}
 	for _, query := range queries {
-		answer, err := q.client.Search(q.ctx, query, limit)
+		answer, err := client.Search(q.ctx, query, limit)
 		if err != nil {
 			return nil, err
 		}

@@ -255,6 +255,7 @@ func noteOf(t *trust.Active) trustNote {
 }
 
 func (o *outputFlags) print(a *app, reports []*report, active *trust.Active) error {
+	defer a.hintStale(reports, active)
 	if o.format == "text" {
 		for _, r := range reports {
 			r.text(a, active)

@@ -183,7 +183,9 @@ func (s *signFlags) handIn(ctx context.Context, a *app, active *trust.Active, re
 	if s.noIndex || in == nil || in.Log.Search == "" || in.ExternalURL == "" || result.Bundle.Envelope == nil {
 		return
 	}
-	ours := func(e verify.LoggedEntry) bool { return e.Origin == in.Log.Origin }
+	ours := func(e verify.LoggedEntry) bool {
+		return e.Origin == in.Log.Origin || slices.ContainsFunc(in.Log.Shards, func(s trust.InstanceShard) bool { return s.Origin == e.Origin })
+	}
 	if !slices.ContainsFunc(result.Verified.Entries(), ours) {
 		return // logged elsewhere, by a signing config of the user's own
 	}

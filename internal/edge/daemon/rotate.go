@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -123,7 +124,7 @@ type rotation struct {
 // Rotate replaces a key of the instance in a data folder. It may be cut off at
 // any instant: the next start, or the same command again, then finishes it, or
 // finds that nothing was begun.
-func Rotate(r Rotation, now func() time.Time) (*Rotated, error) {
+func Rotate(ctx context.Context, r Rotation, now func() time.Time) (*Rotated, error) {
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
@@ -152,7 +153,7 @@ func Rotate(r Rotation, now func() time.Time) (*Rotated, error) {
 		return finished, nil
 	}
 	w := &rotation{Rotation: r, live: l, stage: layout{l.rotation()}, now: now(), done: &Rotated{Kind: r.Kind}}
-	if err := w.run(); err != nil {
+	if err := w.run(ctx); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(l.rotation()))
 	}
 	if r.DryRun {
@@ -165,7 +166,7 @@ func Rotate(r Rotation, now func() time.Time) (*Rotated, error) {
 }
 
 // run makes the copy and, unless it is a dry run, marks it complete.
-func (w *rotation) run() (err error) {
+func (w *rotation) run(ctx context.Context) (err error) {
 	if made, err := exists(w.live.instance()); err != nil || !made {
 		if err == nil {
 			err = fmt.Errorf("%s holds no instance: expected the data folder of hallmarkd serve", w.Data)
@@ -188,7 +189,7 @@ func (w *rotation) run() (err error) {
 	if w.root, err = readTrustedRoot(w.files.trustedRoot()); err != nil {
 		return err
 	}
-	if err := w.replace(); err != nil {
+	if err := w.replace(ctx); err != nil {
 		return err
 	}
 	if err := w.examine(); err != nil {
@@ -207,14 +208,14 @@ func (w *rotation) run() (err error) {
 	return durable.WriteFile(filepath.Join(w.stage.root, completeMark), mark, 0o600)
 }
 
-func (w *rotation) replace() error {
+func (w *rotation) replace(ctx context.Context) error {
 	if w.Kind == RotateTUF {
 		return w.replaceTUF()
 	}
-	replace := map[string]func() error{
+	replace := map[string]func(context.Context) error{
 		RotateCA: w.replaceCA, RotateTSA: w.replaceTSA, RotateCT: w.replaceCT, RotateShard: w.replaceShard,
 	}[w.Kind]
-	if err := replace(); err != nil {
+	if err := replace(ctx); err != nil {
 		return err
 	}
 	w.done.Made = w.offline.made()

@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/hex"
@@ -17,7 +18,7 @@ import (
 )
 
 // replaceCA makes a new intermediate, and a new root above it if asked.
-func (w *rotation) replaceCA() error {
+func (w *rotation) replaceCA(context.Context) error {
 	prev, next, err := w.succeed(keyCA)
 	if err != nil {
 		return err
@@ -57,7 +58,7 @@ func (w *rotation) replaceCA() error {
 }
 
 // replaceTSA makes a new signing certificate, and a new root above it if asked.
-func (w *rotation) replaceTSA() error {
+func (w *rotation) replaceTSA(context.Context) error {
 	prev, next, err := w.succeed(keyTSA)
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ func cutOff(t *testing.T, r Rotation) (layout, *Config, Rotation) {
 	}
 	r.Data, r.OfflineKeys, r.Lead, r.Overlap = l.root, []string{l.offline()}, time.Hour, time.Hour
 	w := &rotation{Rotation: r, live: l, stage: layout{l.rotation()}, now: time.Now(), done: &Rotated{Kind: r.Kind}}
-	if err := w.run(); err != nil {
+	if err := w.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return l, cfg, r
@@ -99,7 +99,7 @@ func TestARotationCutOffIsRecovered(t *testing.T) {
 					}
 					dry := r
 					dry.DryRun = true
-					if _, err := Rotate(dry, time.Now); err == nil || !strings.Contains(err.Error(), "cut off") {
+					if _, err := Rotate(t.Context(), dry, time.Now); err == nil || !strings.Contains(err.Error(), "cut off") {
 						t.Errorf("cut after %d: dry run: %v", cut, err)
 					}
 				}
@@ -112,7 +112,7 @@ func TestARotationCutOffIsRecovered(t *testing.T) {
 					}
 					continue
 				}
-				done, err := Rotate(r, time.Now) // …or by the command again
+				done, err := Rotate(t.Context(), r, time.Now) // …or by the command again
 				if err != nil {
 					t.Fatalf("cut after %d: %v", cut, err)
 				}
@@ -131,7 +131,7 @@ func TestARotationCutOffIsRecovered(t *testing.T) {
 func TestAnotherRotationAfterOneThatWasCutOff(t *testing.T) {
 	l, _, r := cutOff(t, Rotation{Kind: RotateShard})
 	r.Kind = RotateCA
-	if done, err := Rotate(r, time.Now); err != nil || done.Finished {
+	if done, err := Rotate(t.Context(), r, time.Now); err != nil || done.Finished {
 		t.Fatalf("%+v, %v", done, err)
 	}
 	m, err := readManifest(instanceFiles{l.instance()}.manifest())
@@ -152,7 +152,7 @@ func TestAPreparedOfflineKeyIsTaken(t *testing.T) {
 	if err := os.Remove(filepath.Join(l.rotation(), completeMark)); err != nil {
 		t.Fatal(err)
 	}
-	done, err := Rotate(r, time.Now)
+	done, err := Rotate(t.Context(), r, time.Now)
 	if err != nil || len(done.Made) != 0 {
 		t.Fatalf("%+v, %v", done, err)
 	}
@@ -237,7 +237,7 @@ func TestARetiredKeyMayBeDeleted(t *testing.T) {
 	if _, err := ensureInstance(l, &Config{Listen: "127.0.0.1:8484", Data: l.root}, testAddr(), now.Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Rotate(Rotation{Kind: RotateTSA, Data: l.root, OfflineKeys: []string{l.offline()}, NewRoot: true}, func() time.Time { return now }); err != nil {
+	if _, err := Rotate(t.Context(), Rotation{Kind: RotateTSA, Data: l.root, OfflineKeys: []string{l.offline()}, NewRoot: true}, func() time.Time { return now }); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(instanceFiles{l.instance()}.key(keyTSA)); err != nil {

@@ -3,20 +3,24 @@
 package daemon
 
 import (
+	"context"
 	"crypto"
 	"fmt"
 	"net"
 	"net/url"
+	"time"
 
 	"hallmark/internal/base/durable"
 	"hallmark/internal/base/keyring"
 	"hallmark/internal/format/pubkey"
 	"hallmark/internal/format/trustroot"
+	"hallmark/internal/service/ctlog"
+	"hallmark/internal/service/translog"
 )
 
 // replaceCT makes a new, empty CT log with a key of its own: a CT log's key is
-// its identity, so it cannot change.
-func (w *rotation) replaceCT() error {
+// its identity, so it cannot change. That it is empty is signed at once.
+func (w *rotation) replaceCT(ctx context.Context) error {
 	prev, next, err := w.succeed(keyCT)
 	if err != nil {
 		return err
@@ -33,14 +37,21 @@ func (w *rotation) replaceCT() error {
 	if err := w.newFolder(w.stage.ct(next.Name), w.live.ct(next.Name)); err != nil {
 		return err
 	}
+	log, err := ctlog.New(ctx, ctlog.Config{Dir: w.stage.ct(next.Name), Origin: next.Origin}, ctlog.Deps{Key: key, Now: func() time.Time { return w.now }})
+	if err != nil {
+		return err
+	}
+	if err := log.Close(ctx); err != nil {
+		return err
+	}
 	w.add(keyCT, next)
 	w.root.CTLogs, err = w.succession(keyCT, w.root.CTLogs, prev, next, key.Public(), trustroot.Window{Start: next.From})
 	return err
 }
 
 // replaceShard makes a new, empty transparency log with a key, an origin and a
-// base URL of its own.
-func (w *rotation) replaceShard() error {
+// base URL of its own. That it is empty is signed at once.
+func (w *rotation) replaceShard(ctx context.Context) error {
 	prev, next, err := w.succeed(keyLog)
 	if err != nil {
 		return err
@@ -57,6 +68,13 @@ func (w *rotation) replaceShard() error {
 	}
 	w.done.Name, w.done.BaseURL = "log shard "+next.Origin, next.BaseURL
 	if err := w.newFolder(w.stage.log(next.Origin), w.live.log(next.Origin)); err != nil {
+		return err
+	}
+	log, err := translog.New(ctx, translog.Config{Dir: w.stage.log(next.Origin), Origin: next.Origin, Accept: translog.Any}, translog.Deps{Key: key})
+	if err != nil {
+		return err
+	}
+	if err := log.Close(ctx); err != nil {
 		return err
 	}
 	w.add(keyLog, next)

@@ -3,6 +3,7 @@
 package daemoncli
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -13,17 +14,14 @@ import (
 )
 
 func trustCommand(s Streams) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "trust", Short: "Replace keys: what clients trust this instance by",
-		Args: noArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	cmd := branch(&cobra.Command{Use: "trust", Short: "Replace keys: what clients trust this instance by"})
 	cmd.AddCommand(rotateCommand(s))
 	return cmd
 }
 
 func rotateCommand(s Streams) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "rotate (ca | tsa | ct | shard | tuf) --data DIR --offline-keys DIR",
+	cmd := branch(&cobra.Command{
+		Use:   "rotate",
 		Short: "Replace a key of a stopped hallmarkd",
 		Long: `Replace a key of an instance whose hallmarkd is stopped. Start it again afterwards.
 
@@ -35,14 +33,7 @@ what it signed stays valid for ever.
 
 If the command is cut off, run it again, or start hallmarkd: the rotation is
 then finished, or had not begun.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("rotate %q: expected ca, tsa, ct, shard or tuf", args[0])}
-			}
-			return nil
-		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	})
 	cmd.AddCommand(
 		rotateOne(s, daemon.RotateCA, "The certificate authority's intermediate",
 			"Make a new intermediate certificate, signed by the offline CA root key; with\n--root also a new root, whose key is written to the first offline folder."),
@@ -68,7 +59,7 @@ func rotateOne(s Streams, kind, short, long string) *cobra.Command {
 	if kind == daemon.RotateCA || kind == daemon.RotateTSA {
 		f.BoolVar(&r.NewRoot, "root", false, "also make a new root")
 	}
-	cmd.RunE = func(*cobra.Command, []string) error { return runRotation(s, r) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runRotation(cmd.Context(), s, r) }
 	return cmd
 }
 
@@ -98,7 +89,7 @@ The new root also lives three years again; for that alone, give the same
 	f.StringSliceVar(&r.TUF.Roles, "roles", nil, "which of `snapshot,timestamp,targets` get a new key (default: all three, or none with --root-keys)")
 	f.StringSliceVar(&r.TUF.RootKeys, "root-keys", nil, "PEM `FILE`s of the keys that may sign roots from now on")
 	f.IntVar(&r.TUF.Threshold, "threshold", 0, "how many of --root-keys have to sign a root")
-	cmd.RunE = func(*cobra.Command, []string) error { return runRotation(s, r) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runRotation(cmd.Context(), s, r) }
 	return cmd
 }
 
@@ -109,12 +100,12 @@ func bindRotation(cmd *cobra.Command, r *daemon.Rotation) {
 	f.BoolVar(&r.DryRun, "dry-run", false, "try it all and say what would be done, but change nothing")
 }
 
-func runRotation(s Streams, r daemon.Rotation) error {
+func runRotation(ctx context.Context, s Streams, r daemon.Rotation) error {
 	if err := r.Check(); err != nil {
 		return usageError{err}
 	}
 	now := time.Now()
-	done, err := daemon.Rotate(r, func() time.Time { return now })
+	done, err := daemon.Rotate(ctx, r, func() time.Time { return now })
 	if err != nil {
 		return err
 	}
@@ -148,7 +139,7 @@ func describeRotation(r daemon.Rotation, done *daemon.Rotated, now time.Time) st
 		line("Clients follow by themselves: each root is signed by the keys of the one before.")
 	} else {
 		line("In the trust root as soon as hallmarkd runs again.")
-		if done.From.After(now) {
+		if done.From.After(now.Add(atOnce)) {
 			line("Signs from %s, in %s: hallmarkd turns to it by itself.", stamp(done.From), done.From.Sub(now).Round(time.Second))
 			line("Until then, have clients refresh: hallmark trust refresh, cosign initialize.")
 		} else {
@@ -161,5 +152,8 @@ func describeRotation(r daemon.Rotation, done *daemon.Rotated, now time.Time) st
 	}
 	return b.String()
 }
+
+// atOnce is less than it takes to start hallmarkd and sign something.
+const atOnce = 2 * time.Second
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
