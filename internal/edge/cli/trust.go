@@ -267,7 +267,9 @@ trusted_root.json or what hallmark trust export wrote. DIR is
 				if data, err = readFile(args[1], maxTrustFile); err != nil {
 					return err
 				}
-				info, err = store.Import(cmd.Context(), args[0], data)
+				if info, err = store.Import(cmd.Context(), args[0], data); err != nil {
+					err = fmt.Errorf("%s: %w", args[1], err)
+				}
 			}
 			if err != nil {
 				return err
