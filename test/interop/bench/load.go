@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -89,26 +90,24 @@ func oneByOne(ctx context.Context, server, path string, bodies [][]byte, gap tim
 type rate struct {
 	perSecond float64
 	p50       time.Duration
+	answered  int           // requests, with those of the warm-up
+	cpu       time.Duration // of the server, for each of them
 }
 
-func (r rate) String() string { return fmt.Sprintf("%.0f/s, p50 %s", r.perSecond, ms(r.p50)) }
-
-// answered is a request that was answered in the time that counts.
-type answered struct {
-	at   time.Time
-	took time.Duration
+func (r rate) String() string {
+	return fmt.Sprintf("%.0f/s, p50 %s, CPU %s each", r.perSecond, ms(r.p50), ms(r.cpu))
 }
 
 // underLoad has many clients post the bodies, each as soon as its last was
 // answered, until the time is over or no body is left. What is answered while
-// warming up does not count; a refusal fails the run.
+// warming up does not count for the rate; a refusal fails the run.
 func underLoad(ctx context.Context, server, path string, bodies [][]byte, clients int, warmUp, length time.Duration) (rate, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	begin := time.Now().Add(warmUp)
 	end := begin.Add(length)
 	var next atomic.Int64
-	all := make([][]answered, clients)
+	all := make([][]answer, clients)
 	var wg sync.WaitGroup
 	for i := range all {
 		wg.Go(func() {
@@ -128,9 +127,8 @@ func underLoad(ctx context.Context, server, path string, bodies [][]byte, client
 					cancel(err)
 					return
 				}
-				if now := time.Now(); now.After(begin) && now.Before(end) {
-					all[i] = append(all[i], answered{now, now.Sub(start)})
-				}
+				now := time.Now()
+				all[i] = append(all[i], answer{now, now.Sub(start)})
 			}
 		})
 	}
@@ -138,27 +136,42 @@ func underLoad(ctx context.Context, server, path string, bodies [][]byte, client
 	if err := context.Cause(ctx); err != nil {
 		return rate{}, err
 	}
-	return summary(slices.Concat(all...), begin, end, next.Load() > int64(len(bodies)))
+	return summary(slices.Concat(all...), begin, end)
 }
 
-// summary is the rate over the time that counts, which ended early when the
-// requests were used up.
-func summary(all []answered, begin, end time.Time, usedUp bool) (rate, error) {
-	if len(all) == 0 {
-		return rate{}, fmt.Errorf("nothing was answered in the time that counts")
-	}
+// answer is when one came and how long it took.
+type answer struct {
+	at   time.Time
+	took time.Duration
+}
+
+// summary is the rate of the answers between two times, of which the second
+// is earlier when the requests were used up.
+func summary(all []answer, begin, end time.Time) (rate, error) {
 	var took []time.Duration
-	last := begin
+	var last time.Time
 	for _, a := range all {
-		took = append(took, a.took)
+		if a.at.After(begin) && a.at.Before(end) {
+			took = append(took, a.took)
+		}
 		if a.at.After(last) {
 			last = a.at
 		}
 	}
-	if usedUp && last.Before(end) {
+	if len(took) == 0 {
+		return rate{}, errors.New("nothing was answered in the time that counts")
+	}
+	if last.Before(end) {
 		end = last
 	}
-	return rate{float64(len(all)) / end.Sub(begin).Seconds(), median(took)}, nil
+	return rate{perSecond: float64(len(took)) / end.Sub(begin).Seconds(), p50: median(took), answered: len(all)}, nil
+}
+
+// stopped is a server's CPU for each request, once it has stopped.
+func (r *rate) stopped(cpu time.Duration) {
+	if r.answered > 0 {
+		r.cpu = cpu / time.Duration(r.answered)
+	}
 }
 
 // prepare makes n request bodies with all processors.

@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -81,13 +82,32 @@ func run(ctx context.Context, e effort) error {
 		return err
 	}
 	begin := time.Now()
-	for _, part := range []func(context.Context) error{b.processes, b.logLatency, b.logLoad, b.certificateLoad} {
-		if err := part(ctx); err != nil {
+	var others []string
+	for _, part := range []struct {
+		name    string
+		measure func(context.Context) error
+	}{
+		{"client processes", b.processes},
+		{"log latency", b.logLatency},
+		{"log load", b.logLoad},
+		{"certificate load", b.certificateLoad},
+	} {
+		watch, err := startWatch()
+		if err != nil {
 			return err
 		}
+		if err := part.measure(ctx); err != nil {
+			return err
+		}
+		share, err := watch.others()
+		if err != nil {
+			return err
+		}
+		others = append(others, fmt.Sprintf("%s %d %%", part.name, share))
 	}
 	say("done in %v", time.Since(begin).Round(time.Second))
-	fmt.Printf("%d processors, %s, %s/%s\n\n", runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	fmt.Printf("%d processors, %s, %s/%s. Taken meanwhile by other processes: %s.\n\n",
+		runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, strings.Join(others, ", "))
 	return b.table.print(os.Stdout)
 }
 
@@ -100,11 +120,7 @@ func (b *bench) with(ctx context.Context, name string, args []string, f func(*pe
 	if err != nil {
 		return err
 	}
-	err = f(authority)
-	if stopErr := authority.Stop(); err == nil {
-		err = stopErr
-	}
-	return err
+	return errors.Join(f(authority), authority.Stop())
 }
 
 // say tells whoever waits what happens.

@@ -52,7 +52,10 @@ func ms(d time.Duration) string {
 	if d >= 100*time.Millisecond {
 		return fmt.Sprintf("%d ms", d.Round(time.Millisecond).Milliseconds())
 	}
-	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+	if d >= time.Millisecond {
+		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+	}
+	return fmt.Sprintf("%d µs", d.Microseconds())
 }
 
 // mb prints bytes as megabytes.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Authority is a running "hallmarkd serve --dev-issuer".
@@ -79,3 +80,6 @@ func (a *Authority) Client(ctx context.Context, dir string) (Client, error) {
 
 // Stop ends it gracefully; an error says that it did not end.
 func (a *Authority) Stop() error { return a.server.stop() }
+
+// CPU is the processor time that it took, once it is stopped.
+func (a *Authority) CPU() time.Duration { return a.server.cpu() }

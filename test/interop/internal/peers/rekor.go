@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // Server is a running peer.
@@ -22,6 +23,9 @@ type Server struct {
 
 // Stop ends it gracefully; an error says that it did not end.
 func (s *Server) Stop() error { return s.server.stop() }
+
+// CPU is the processor time that it took, once it is stopped.
+func (s *Server) CPU() time.Duration { return s.server.cpu() }
 
 // StartRekor starts a new Rekor v2 log with its data in dir, which is made. It
 // has its own defaults, but for args.

@@ -76,6 +76,13 @@ func (s *server) stop() error {
 	}
 }
 
+// cpu is the processor time that the server took from start to end, once it is
+// stopped.
+func (s *server) cpu() time.Duration {
+	state := s.cmd.ProcessState
+	return state.UserTime() + state.SystemTime()
+}
+
 // commandLine is the words of the first whole printed line that starts with
 // prefix, and nil where there is none.
 func commandLine(printed, prefix string) []string {
