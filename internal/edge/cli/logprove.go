@@ -236,9 +236,9 @@ func (q *inquiry) printProof(p *proof) error {
 			Schema     string      `json:"schema"`
 			Trust      trustNote   `json:"trust"`
 			Entry      *logEntry   `json:"entry"`
-			Path       []string    `json:"path"`
-			Checkpoint string      `json:"checkpoint"`
-			GrownFrom  []treeState `json:"grownFrom"`
+			Path       []string    `json:"path"`       // from the leaf to the root hash, hexadecimal
+			Checkpoint string      `json:"checkpoint"` // a signed note
+			GrownFrom  []treeState `json:"grownFrom"`  // earlier states that were proven to be kept
 		}{logProofSchema, noteOf(q.active), r, path, own.Checkpoint, from})
 	}
 	c := q.colours()

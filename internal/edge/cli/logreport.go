@@ -18,15 +18,15 @@ import (
 // The names of the JSON forms that log commands print. Fields are only ever
 // added to them. docs/reference/json.md describes each.
 const (
-	logEntrySchema  = "hallmark/log-entry/v1"
-	logSearchSchema = "hallmark/log-search/v1"
-	logProofSchema  = "hallmark/log-proof/v1"
+	logEntrySchema  = "hallmark/log-entry/v1"  // log get
+	logSearchSchema = "hallmark/log-search/v1" // log search
+	logProofSchema  = "hallmark/log-proof/v1"  // log prove
 )
 
 // logEntry is an entry that was proven to be in the log.
 type logEntry struct {
-	Origin     string    `json:"origin"` // the log's name
-	Index      int64     `json:"index"`
+	Origin     string    `json:"origin"`     // the log's name
+	Index      int64     `json:"index"`      // its place, from 0
 	LeafHash   string    `json:"leafHash"`   // hexadecimal, as RFC 6962 has it
 	Digest     string    `json:"digest"`     // what was signed: an artifact's or an envelope's
 	KeyDetails string    `json:"keyDetails"` // how, in Sigstore's name for it
@@ -37,17 +37,17 @@ type logEntry struct {
 	SignerProblem string     `json:"signerProblem,omitempty"` // why not
 
 	// Of the bundle that the instance stores for the entry, if any.
-	Statement     *statement      `json:"statement,omitempty"` // of an envelope
-	Signature     *signature      `json:"signature,omitempty"` // what the bundle shows, as verify prints it
-	BundleProblem string          `json:"bundleProblem,omitempty"`
-	Bundle        json.RawMessage `json:"bundle,omitempty"`
+	Statement     *statement      `json:"statement,omitempty"`     // of an envelope
+	Signature     *signature      `json:"signature,omitempty"`     // what the bundle shows, as verify prints it
+	BundleProblem string          `json:"bundleProblem,omitempty"` // why it shows nothing
+	Bundle        json.RawMessage `json:"bundle,omitempty"`        // a Sigstore bundle
 
 	Evidence json.RawMessage `json:"transparencyLogEntry"` // Sigstore's form, with the proof
 }
 
 // treeState is a state of the log that its key signed.
 type treeState struct {
-	Size     uint64 `json:"size"`
+	Size     uint64 `json:"size"`     // how many entries
 	RootHash string `json:"rootHash"` // hexadecimal
 }
 
@@ -55,18 +55,18 @@ type treeState struct {
 type logSigner struct {
 	signer
 	NotBefore *time.Time `json:"notBefore,omitempty"` // of the certificate
-	NotAfter  *time.Time `json:"notAfter,omitempty"`
+	NotAfter  *time.Time `json:"notAfter,omitempty"`  // likewise
 }
 
 // statement is what an attestation or image signature is about.
 type statement struct {
 	PredicateType string    `json:"predicateType"`
-	Subjects      []subject `json:"subjects"`
+	Subjects      []subject `json:"subjects"` // what it is about
 }
 
 type subject struct {
 	Name    string            `json:"name,omitempty"`
-	Digests map[string]string `json:"digests"`
+	Digests map[string]string `json:"digests"` // hexadecimal, by algorithm
 }
 
 func treeOf(t *verify.Tree) treeState {

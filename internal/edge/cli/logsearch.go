@@ -169,9 +169,9 @@ func (q *inquiry) printFound(found *logclient.Answer) error {
 		return q.printJSON(struct {
 			Schema  string      `json:"schema"`
 			Trust   trustNote   `json:"trust"`
-			Entries []*logEntry `json:"entries"`
-			More    bool        `json:"more"`
-			LeftOut int         `json:"leftOut"`
+			Entries []*logEntry `json:"entries"` // newest first
+			More    bool        `json:"more"`    // there are older ones
+			LeftOut int         `json:"leftOut"` // whose signer is not proven
 		}{logSearchSchema, noteOf(q.active), reports, found.More, found.LeftOut})
 	}
 	if len(reports) == 0 {

@@ -82,6 +82,9 @@ func Main(ctx context.Context, args []string, w World) int {
 	return ExitFailed
 }
 
+// Command is all the commands that [Main] runs, for who documents them.
+func Command(w World) *cobra.Command { return newRoot(&w) }
+
 // app is what every command shares: the world and the global flags.
 type app struct {
 	*World

@@ -19,7 +19,7 @@ import (
 )
 
 // reportSchema names the JSON form below. Fields are only ever added to it.
-const reportSchema = "hallmark/verify/v1"
+const reportSchema = "hallmark/verify/v1" // verify, verify-blob
 
 // report is what was found out about one artifact: an element of "artifacts"
 // in the JSON output.
@@ -55,14 +55,14 @@ type verdict struct {
 
 // signer is who signed: an identity, or a key that the user named.
 type signer struct {
-	Identity   string `json:"identity,omitempty"`
-	Issuer     string `json:"issuer,omitempty"`
-	Repository string `json:"repository,omitempty"`
+	Identity   string `json:"identity,omitempty"`   // e-mail address or URI, of the certificate
+	Issuer     string `json:"issuer,omitempty"`     // who vouched for it
+	Repository string `json:"repository,omitempty"` // this and the rest of a CI job
 	Workflow   string `json:"workflow,omitempty"`
 	Ref        string `json:"ref,omitempty"`
 	Commit     string `json:"commit,omitempty"`
 	RunURL     string `json:"runURL,omitempty"`
-	ManagedKey bool   `json:"managedKey,omitempty"`
+	ManagedKey bool   `json:"managedKey,omitempty"` // a key, without identity
 }
 
 func signerOf(by verify.Signer) signer {
@@ -79,8 +79,8 @@ func signerOf(by verify.Signer) signer {
 // signature is who signed, when, and where that is recorded.
 type signature struct {
 	signer
-	Times         []timestamp `json:"times"`
-	Log           []logged    `json:"log"`
+	Times         []timestamp `json:"times"` // by the word of trusted authorities
+	Log           []logged    `json:"log"`   // where it is proven to be logged
 	PredicateType string      `json:"predicateType,omitempty"`
 	// Annotations are what the signer said besides.
 	Annotations map[string]any `json:"annotations,omitempty"`
@@ -91,7 +91,7 @@ type signature struct {
 
 type timestamp struct {
 	Time   time.Time `json:"time"`
-	Source string    `json:"source"`
+	Source string    `json:"source"` // tsa or log
 	URI    string    `json:"uri"`
 }
 
@@ -239,10 +239,10 @@ func (o *outputFlags) check() error {
 
 // trustNote says under which trust root the verdicts hold.
 type trustNote struct {
-	Name        string     `json:"name"`
-	Kind        trust.Kind `json:"kind,omitempty"`
-	Development bool       `json:"development,omitempty"`
-	Refreshed   *time.Time `json:"refreshed,omitempty"`
+	Name        string     `json:"name"`                  // of the trust root, or its file
+	Kind        trust.Kind `json:"kind,omitempty"`        // tuf, static or builtin
+	Development bool       `json:"development,omitempty"` // proves nothing to anybody else
+	Refreshed   *time.Time `json:"refreshed,omitempty"`   // when the copy was last known to be current
 }
 
 func noteOf(t *trust.Active) trustNote {

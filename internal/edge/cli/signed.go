@@ -5,7 +5,7 @@ package cli
 import "fmt"
 
 // signSchema names the JSON form below. Fields are only ever added to it.
-const signSchema = "hallmark/sign/v1"
+const signSchema = "hallmark/sign/v1" // sign, sign-blob
 
 // signedArtifact is what now exists: an element of "signed" in the JSON output.
 type signedArtifact struct {

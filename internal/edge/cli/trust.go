@@ -127,7 +127,10 @@ func trustList(a *app) *cobra.Command {
 			for _, info := range list {
 				rows = append(rows, rowOf(info, current))
 			}
-			return a.printJSON(map[string]any{"schema": "hallmark/trust-list/v1", "trustRoots": rows})
+			return a.printJSON(struct {
+				Schema string     `json:"schema"`
+				Roots  []trustRow `json:"trustRoots"`
+			}{listSchema, rows})
 		}
 		w := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "\tNAME\tKIND\tREFRESHED\tFROM")
@@ -149,6 +152,9 @@ func trustList(a *app) *cobra.Command {
 	return cmd
 }
 
+// listSchema names the JSON form that list prints. Fields are only ever added.
+const listSchema = "hallmark/trust-list/v1" // trust list
+
 // trustRow is a trust root in JSON.
 type trustRow struct {
 	Name       string     `json:"name"`
@@ -156,12 +162,12 @@ type trustRow struct {
 	Default    bool       `json:"default"`
 	URL        string     `json:"url,omitempty"`
 	Mirror     string     `json:"mirror,omitempty"`
-	RootSHA256 string     `json:"rootSHA256,omitempty"`
-	TOFU       bool       `json:"tofu,omitempty"`
+	RootSHA256 string     `json:"rootSHA256,omitempty"` // of the first root.json
+	TOFU       bool       `json:"tofu,omitempty"`       // believed without a check
 	Refreshed  *time.Time `json:"refreshed,omitempty"`
-	Expires    *time.Time `json:"expires,omitempty"`
+	Expires    *time.Time `json:"expires,omitempty"` // TUF's timestamp
 	Dir        string     `json:"dir,omitempty"`
-	Problem    string     `json:"problem,omitempty"`
+	Problem    string     `json:"problem,omitempty"` // why it cannot be read
 }
 
 func rowOf(i trust.Info, current string) trustRow {

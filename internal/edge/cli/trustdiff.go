@@ -13,7 +13,7 @@ import (
 )
 
 // diffSchema names the JSON form of trustDiffReport. Fields are only ever added.
-const diffSchema = "hallmark/trust-diff/v1"
+const diffSchema = "hallmark/trust-diff/v1" // trust diff
 
 type trustDiffReport struct {
 	Schema  string        `json:"schema"`

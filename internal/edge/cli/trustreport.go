@@ -20,7 +20,7 @@ import (
 )
 
 // inspectSchema names the JSON form of trustReport. Fields are only ever added.
-const inspectSchema = "hallmark/trust-inspect/v1"
+const inspectSchema = "hallmark/trust-inspect/v1" // trust inspect
 
 // trustReport is everything about one trust root.
 type trustReport struct {

@@ -53,6 +53,9 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	return exitFailure
 }
 
+// Command is all the commands that [Main] runs, for who documents them.
+func Command(s Streams) *cobra.Command { return newRoot(s) }
+
 func newRoot(s Streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:               "hallmarkd",
