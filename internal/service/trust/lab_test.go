@@ -65,11 +65,12 @@ func newServer(t testing.TB) *server {
 		t.Fatal(err)
 	}
 	s.reopen()
-	srv := httptest.NewServer(s)
+	srv := httptest.NewUnstartedServer(s) // complete before anybody asks
 	t.Cleanup(srv.Close)
-	s.url = srv.URL
+	s.url = "http://" + srv.Listener.Addr().String()
 	s.instance = fmt.Appendf(nil, `{"version":1,"name":"lab","externalURL":%q,"tuf":{"mirror":%q,"rootSHA256":%q},"audience":"lab","issuers":[{"url":"https://issuer.example","clientID":"c","type":"email"}],"log":{"origin":"localhost","baseURL":%q},"later":{"x":1}}`,
 		s.url, s.url+"/tuf", s.repo.RootSHA256(), s.url)
+	srv.Start()
 	return s
 }
 
