@@ -13,7 +13,7 @@ lint:
 	go vet ./...
 	cd test/tools && go build -o ../../bin/ tool
 	./bin/staticcheck ./...
-	for m in test/interop; do (cd $$m && go vet ./... && ../../bin/staticcheck ./...); done
+	for m in test/interop test/e2e; do (cd $$m && go vet ./... && ../../bin/staticcheck ./...); done
 
 # bench measures every figure the design names, both sides in one run.
 bench:
