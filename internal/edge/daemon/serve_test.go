@@ -220,7 +220,7 @@ func TestAFullDiskMakesTheLogReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	token := l.Token(devissuer.Request{Email: "ada@example.com"})
-	if status, answer := l.Do("POST", "/api/v2/signingCert", token.Raw(), "application/json", certificateRequest(t, key, "ada@example.com")); status != 503 {
+	if status, answer := l.Do("POST", "/api/v2/signingCert", token.Raw(), "application/json", certificateRequest(t, key, "ada@example.com")); status != 503 || !strings.Contains(answer, "read-only") {
 		t.Errorf("certificate: status %d: %s", status, answer)
 	}
 	if status, _ := l.Do("GET", "/api/v2/checkpoint", "", "", ""); status != 200 {

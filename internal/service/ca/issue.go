@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"time"
 
+	"hallmark/internal/base/durable"
 	"hallmark/internal/format/certext"
 	"hallmark/internal/format/pubkey"
 )
@@ -173,6 +174,9 @@ func (c *CA) log(ctx context.Context, p certext.Precert) (certext.SCT, error) {
 		return sct, nil
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
 		return certext.SCT{}, refuse(clientGone, "the request was abandoned").because(err)
+	}
+	if low := (*durable.LowSpaceError)(nil); errors.As(err, &low) {
+		return certext.SCT{}, refuse(ctLog, "no certificate was issued, because the CT log is "+low.Error()).because(err)
 	}
 	return certext.SCT{}, refuse(ctLog, "no certificate was issued, because the CT log did not take its precertificate: try again").because(err)
 }
