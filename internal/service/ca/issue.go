@@ -176,7 +176,7 @@ func (c *CA) log(ctx context.Context, p certext.Precert) (certext.SCT, error) {
 		return certext.SCT{}, refuse(clientGone, "the request was abandoned").because(err)
 	}
 	if low := (*durable.LowSpaceError)(nil); errors.As(err, &low) {
-		return certext.SCT{}, refuse(ctLog, "no certificate was issued, because the CT log is "+low.Error()).because(err)
+		return certext.SCT{}, refuse(ctLog, "no certificate was issued, because the CT log is %s", low).because(err)
 	}
 	return certext.SCT{}, refuse(ctLog, "no certificate was issued, because the CT log did not take its precertificate: try again").because(err)
 }
