@@ -67,6 +67,7 @@ func inForce(t *testing.T, l layout, r Rotation) (rotated bool) {
 // A rotation that is cut off at any of its steps is finished, or has not
 // happened, after the next start and after the same command.
 func TestARotationCutOffIsRecovered(t *testing.T) {
+	t.Parallel()
 	for _, r := range []Rotation{
 		{Kind: RotateCA, NewRoot: true}, {Kind: RotateTSA}, {Kind: RotateCT}, {Kind: RotateShard}, {Kind: RotateTUF},
 	} {

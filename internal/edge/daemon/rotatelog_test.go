@@ -48,6 +48,7 @@ func originAt(t *testing.T, l *lab.Lab, path, host string) string {
 }
 
 func TestShards(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t, nil)
 	c := l.Client()
 	old := l.SignBlob(c.Active(), signerEmail, []byte("old"))
@@ -132,6 +133,7 @@ func search(t *testing.T, active *trust.Active, shard trust.InstanceShard, conte
 }
 
 func TestCTLogsStayReadable(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t, nil)
 	c := l.Client()
 	l.SignBlob(c.Active(), signerEmail, []byte("x"))

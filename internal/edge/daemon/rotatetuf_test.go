@@ -42,6 +42,7 @@ func newKeyFile(t *testing.T, public bool) string {
 // A root ceremony: three keys on three media, two of which have to sign, one
 // of which is only known by its public half. Clients follow from the first root.
 func TestTUFCeremony(t *testing.T) {
+	t.Parallel()
 	l := lab.New(t, nil)
 	first := l.Client()
 	b := l.SignBlob(first.Active(), signerEmail, []byte("x")).Bundle

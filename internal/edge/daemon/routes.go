@@ -29,6 +29,7 @@ func (d *Daemon) routes() http.Handler {
 	mount("log-write", http.HandlerFunc(log.current), "/api/v2/log/entries")
 	mount("log-read", http.HandlerFunc(log.tiles), "/api/v2/checkpoint", "/api/v2/tile/")
 	mount("log-read", http.HandlerFunc(log.named), shardsPath)
+	mount("log-search", http.HandlerFunc(log.named), shardsPath+"{origin}"+searchPath+"/")
 	mount("log-search", http.HandlerFunc(log.current), "/hallmark/v1/")
 	mount("log-search", http.HandlerFunc(log.bundles), "/hallmark/v1/bundles")
 	mount("timestamp", d.tsa.handler((*tsa.Authority).Handler), "/api/v1/timestamp", "/api/v1/timestamp/certchain")

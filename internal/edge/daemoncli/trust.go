@@ -5,11 +5,13 @@ package daemoncli
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"hallmark/internal/base/tilelog"
 	"hallmark/internal/edge/daemon"
 )
 
@@ -104,6 +106,7 @@ func runRotation(ctx context.Context, s Streams, r daemon.Rotation) error {
 	if err := r.Check(); err != nil {
 		return usageError{err}
 	}
+	tilelog.RouteTessera(slog.New(slog.DiscardHandler)) // it tells of every new log
 	now := time.Now()
 	done, err := daemon.Rotate(ctx, r, func() time.Time { return now })
 	if err != nil {
