@@ -79,13 +79,12 @@ func signerOf(by verify.Signer) signer {
 // signature is who signed, when, and where that is recorded.
 type signature struct {
 	signer
-	Times         []timestamp `json:"times"` // by the word of trusted authorities
-	Log           []logged    `json:"log"`   // where it is proven to be logged
-	PredicateType string      `json:"predicateType,omitempty"`
-	// Annotations are what the signer said besides.
-	Annotations map[string]any `json:"annotations,omitempty"`
-	// DockerReference is what a legacy signature's signer called the image. It
-	// says nothing about where the image came from.
+	Times         []timestamp    `json:"times"` // by the word of trusted authorities
+	Log           []logged       `json:"log"`   // where it is proven to be logged
+	PredicateType string         `json:"predicateType,omitempty"`
+	Annotations   map[string]any `json:"annotations,omitempty"` // what the signer said besides
+	// What the signer of a legacy signature called the image, which says nothing
+	// about where the image came from.
 	DockerReference string `json:"dockerReference,omitempty"`
 }
 
