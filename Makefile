@@ -1,6 +1,6 @@
 # Everything here is a convenience: `go run ./cmd/hallmarkd demo` and
 # `go test ./...` need nothing but Go and git.
-.PHONY: demo test lint bench fuzz interop
+.PHONY: demo test lint bench fuzz interop differential
 
 demo:
 	go run ./cmd/hallmarkd demo
@@ -13,7 +13,7 @@ lint:
 	go vet ./...
 	cd test/tools && go build -o ../../bin/ tool
 	./bin/staticcheck ./...
-	for m in test/interop test/e2e; do (cd $$m && go vet ./... && ../../bin/staticcheck ./...); done
+	for m in test/interop test/e2e test/differential; do (cd $$m && go vet ./... && ../../bin/staticcheck ./...); done
 
 # bench measures every figure the design names, both sides in one run.
 bench:
@@ -26,3 +26,8 @@ fuzz:
 # interop runs the real cosign and rekor-tiles against the real hallmarkd.
 interop:
 	cd test/interop && go test -count=1 ./...
+
+# differential holds our verdicts against sigstore-go's, over the conformance
+# vectors and mutations of them, and measures the two.
+differential:
+	cd test/differential && go test -count=1 -bench . -benchtime 100x ./...

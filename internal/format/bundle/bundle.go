@@ -7,7 +7,8 @@
 // and https://docs.sigstore.dev/about/bundle/.
 //
 // Invariants of a [Bundle] that [Parse] returned:
-//   - exactly one of Message and Envelope is set; an envelope has one signature;
+//   - exactly one of Message and Envelope is set; a message has a digest, an
+//     envelope has one signature;
 //   - there is at least one certificate or there is a key hint, never both;
 //   - in version 0.1 every entry has a signed entry timestamp, later every entry
 //     has an inclusion proof, and from 0.3 on there is one certificate and never
@@ -105,8 +106,8 @@ type Bundle struct {
 }
 
 // MessageSignature is a signature over an artifact that the bundle does not
-// hold. Digest is a hint of which one, zero if absent: it is not trustworthy
-// before the artifact itself was hashed.
+// hold. Digest is a hint of which one: it is not trustworthy before the artifact
+// itself was hashed.
 type MessageSignature struct {
 	Digest    digest.Digest
 	Signature []byte
@@ -166,6 +167,8 @@ func (b *Bundle) validate() error {
 		return errors.New("expected exactly one of messageSignature and dsseEnvelope")
 	case b.Message != nil && len(b.Message.Signature) == 0:
 		return errors.New("messageSignature.signature is missing")
+	case b.Message != nil && b.Message.Digest.IsZero():
+		return errors.New("messageSignature.messageDigest is missing: expected the artifact's digest, without which other clients cannot verify")
 	case b.Message != nil && len(b.Message.Signature) > MaxSignature:
 		return fmt.Errorf("messageSignature.signature is longer than %d bytes", MaxSignature)
 	case b.Envelope == nil:

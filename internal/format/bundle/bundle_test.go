@@ -52,11 +52,11 @@ func marshal(t testing.TB, b *Bundle) string {
 }
 
 func TestRoundTrip(t *testing.T) {
-	noDigest := messageBundle()
-	noDigest.Message.Digest, noDigest.Entries, noDigest.Timestamps = digest.Digest{}, nil, nil
+	bare := messageBundle()
+	bare.Entries, bare.Timestamps = nil, nil
 	emptyHint := envelopeBundle()
 	emptyHint.KeyHint = ""
-	for name, b := range map[string]*Bundle{"message": messageBundle(), "envelope": envelopeBundle(), "no digest": noDigest, "empty hint": emptyHint} {
+	for name, b := range map[string]*Bundle{"message": messageBundle(), "envelope": envelopeBundle(), "bare": bare, "empty hint": emptyHint} {
 		out := marshal(t, b)
 		back, err := Parse([]byte(out))
 		if err != nil {
@@ -185,6 +185,8 @@ func TestStructure(t *testing.T) {
 		{"null content", env, `"dsseEnvelope":`, `"messageSignature":null,"dsseEnvelope":`, ""},
 		{"no content at all", `{"mediaType":"` + MediaTypeV03 + `","verificationMaterial":{` + cert + `}}`, "", "", "expected exactly one of messageSignature"},
 		{"two contents", v03, `"messageSignature":`, `"dsseEnvelope":{},"messageSignature":`, "expected exactly one of messageSignature"},
+		{"no digest", `{"mediaType":"` + MediaTypeV03 + `","verificationMaterial":{` + cert + `},"messageSignature":{"signature":"QQ=="}}`, "", "", "messageDigest is missing"},
+		{"null digest", `{"mediaType":"` + MediaTypeV03 + `","verificationMaterial":{` + cert + `},"messageSignature":{"messageDigest":null,"signature":"QQ=="}}`, "", "", "messageDigest is missing"},
 		{"no signature", v03, `,"signature":"c2ln"`, ``, "messageSignature.signature is missing"},
 		{"large signature", v03, `"signature":"c2ln"`, `"signature":"` + strings.Repeat("QUFB", MaxSignature/3+1) + `"`, "messageSignature.signature is longer"},
 		{"unknown digest algorithm", v03, `SHA2_384`, `SHA3_384`, "messageDigest.algorithm"},

@@ -37,7 +37,7 @@ func PrecertTBS(certDER []byte) ([]byte, error) {
 		return nil, errors.New("precertificate TBS: not a DER certificate")
 	}
 	extensionsTag := casn1.Tag(3).ContextSpecific().Constructed()
-	var out cryptobyte.Builder
+	out := cryptobyte.NewBuilder(make([]byte, 0, len(certDER)))
 	var failed error
 	out.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		for !tbs.Empty() {
@@ -85,7 +85,7 @@ func keptExtensions(element cryptobyte.String, tag casn1.Tag) ([]byte, error) {
 	if !element.ReadASN1(&explicit, tag) || !explicit.ReadASN1(&list, casn1.SEQUENCE) || !explicit.Empty() {
 		return nil, errors.New("malformed extensions")
 	}
-	var kept []byte
+	kept := make([]byte, 0, len(list))
 	poisons, sctLists := 0, 0
 	for !list.Empty() {
 		var ext, content cryptobyte.String

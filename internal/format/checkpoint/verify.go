@@ -94,7 +94,7 @@ func (c *Checkpoint) VerifiedBy(name string, pub crypto.PublicKey) error {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	wanted := []uint32{hash}
-	if v1 {
+	if _, isECDSA := pub.(*ecdsa.PublicKey); v1 && !isECDSA { // whose two hashes are one
 		id, err := spkiHash(pub)
 		if err != nil {
 			return fmt.Errorf("checkpoint: %w", err)

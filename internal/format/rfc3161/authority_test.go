@@ -81,6 +81,16 @@ func newAuthority(t testing.TB, key crypto.Signer, change func(*x509.Certificate
 	return authority{[]*x509.Certificate{leaf, inter, root}, key, caKey}
 }
 
+// revoked is an empty revocation list.
+func (a authority) revoked(t testing.TB) []byte {
+	t.Helper()
+	issuer := *a.chain[1]
+	issuer.KeyUsage, issuer.SubjectKeyId = x509.KeyUsageCRLSign, []byte{1}
+	return must(x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		Number: big.NewInt(1), ThisUpdate: genTime, NextUpdate: genTime.Add(time.Hour),
+	}, &issuer, a.caKey))
+}
+
 func issue(t testing.TB, template, parent *x509.Certificate, key, parentKey crypto.Signer) *x509.Certificate {
 	t.Helper()
 	if parent == nil {
@@ -103,6 +113,8 @@ type forge struct {
 	status                    int64
 	contentType, eContentType asn1.ObjectIdentifier
 	certs                     [][]byte
+	crls                      [][]byte
+	digests                   []byte      // the content of the digest algorithms
 	digestHash                crypto.Hash // SHA-256
 	digestOID                 asn1.ObjectIdentifier
 	sigOID                    asn1.ObjectIdentifier // ecdsa-with-SHA256
@@ -291,7 +303,13 @@ func (f forge) response(t testing.TB) []byte {
 			b.AddASN1ObjectIdentifier(f.contentType)
 			b.AddASN1(context(0), elem(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
 				b.AddASN1Int64(3)
-				b.AddASN1(casn1.SET, func(b *cryptobyte.Builder) { algorithmID(b, f.digestOID, nil) })
+				b.AddASN1(casn1.SET, func(b *cryptobyte.Builder) {
+					if f.digests != nil {
+						b.AddBytes(f.digests)
+						return
+					}
+					algorithmID(b, f.digestOID, nil)
+				})
 				b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
 					b.AddASN1ObjectIdentifier(f.eContentType)
 					b.AddASN1(context(0), func(b *cryptobyte.Builder) { b.AddASN1OctetString(content) })
@@ -299,6 +317,13 @@ func (f forge) response(t testing.TB) []byte {
 				if f.certs != nil {
 					b.AddASN1(context(0), func(b *cryptobyte.Builder) {
 						for _, c := range f.certs {
+							b.AddBytes(c)
+						}
+					})
+				}
+				if f.crls != nil {
+					b.AddASN1(context(1), func(b *cryptobyte.Builder) {
+						for _, c := range f.crls {
 							b.AddBytes(c)
 						}
 					})

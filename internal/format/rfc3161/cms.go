@@ -5,6 +5,7 @@ package rfc3161
 import (
 	"bytes"
 	"crypto"
+	"crypto/x509"
 	"encoding/asn1"
 	"errors"
 	"fmt"
@@ -75,8 +76,14 @@ func parseToken(der cryptobyte.String) (*Token, error) {
 		!sd.ReadASN1(&signers, casn1.SET) || !sd.Empty() {
 		return nil, malformed
 	}
-	t := &Token{content: content}
+	t := &Token{content: content, embeds: !certs.Empty()}
 	var err error
+	if err = checkAlgorithms(digests); err != nil {
+		return nil, err
+	}
+	if err = checkCRLs(crls); err != nil {
+		return nil, err
+	}
 	if t.embedded, err = readCertificates(certs); err != nil {
 		return nil, err
 	}
@@ -87,6 +94,32 @@ func parseToken(der cryptobyte.String) (*Token, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// checkAlgorithms reads a DigestAlgorithmIdentifiers, which decides nothing: the
+// signer info names the algorithm that is used.
+func checkAlgorithms(set cryptobyte.String) error {
+	for !set.Empty() {
+		if _, ok := readAlgorithm(&set); !ok {
+			return errors.New("malformed DER in the digest algorithms")
+		}
+	}
+	return nil
+}
+
+// checkCRLs reads a RevocationInfoChoices, which decides nothing either: a chain
+// is judged at the token's time.
+func checkCRLs(set cryptobyte.String) error {
+	for !set.Empty() {
+		var crl cryptobyte.String
+		if !set.ReadASN1Element(&crl, casn1.SEQUENCE) {
+			return errors.New("malformed DER in the revocation lists")
+		}
+		if _, err := x509.ParseRevocationList(crl); err != nil {
+			return fmt.Errorf("revocation list: %w", err)
+		}
+	}
+	return nil
 }
 
 // readCertificates reads the content of a CertificateSet; choices other than a

@@ -54,16 +54,15 @@ func (f FailureInfo) String() string {
 	return "failure information " + strconv.Itoa(int(f))
 }
 
-// The PKIStatus values that carry a token.
+// The PKIStatus values that matter here.
 const (
-	statusGranted         = 0
-	statusGrantedWithMods = 1
-	statusRejection       = 2
+	statusGranted   = 0
+	statusRejection = 2
 )
 
 // StatusError is a TSA's refusal.
 type StatusError struct {
-	Status  int         // PKIStatus: 2 rejection, 3 waiting, 4 and 5 revocation
+	Status  int         // PKIStatus: 1 granted with modifications, 2 rejection, 3 waiting, 4 and 5 revocation
 	Text    string      // the TSA's own words, cut to 512 bytes, printable
 	Failure FailureInfo // the first reason given
 }
@@ -86,8 +85,8 @@ func (e *StatusError) Error() string {
 }
 
 // ParseResponse reads a DER TimeStampResp and the token in it, without
-// verifying it. A response that is not granted (with or without modifications)
-// is a *StatusError.
+// verifying it. A response that is not granted as asked is a *StatusError: one
+// with modifications too, which no other Sigstore client takes.
 func ParseResponse(der []byte) (*Token, error) {
 	if len(der) > MaxSize {
 		return nil, fmt.Errorf("timestamp response: %d bytes, at most %d are allowed", len(der), MaxSize)
@@ -99,7 +98,7 @@ func ParseResponse(der []byte) (*Token, error) {
 		!resp.ReadASN1(&info, casn1.SEQUENCE) || !info.ReadASN1Integer(&status) {
 		return nil, errors.New("timestamp response: malformed DER")
 	}
-	if status != statusGranted && status != statusGrantedWithMods {
+	if status != statusGranted {
 		return nil, readStatusError(status, info)
 	}
 	if resp.Empty() {

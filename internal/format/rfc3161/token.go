@@ -21,6 +21,7 @@ type Token struct {
 	info      tstInfo
 	content   []byte   // the DER TSTInfo, which the message digest covers
 	embedded  [][]byte // the DER certificates in the token
+	embeds    bool     // something is embedded, a certificate or another choice
 	signer    signerInfo
 	signedSet []byte // the signed attributes as a DER SET OF: what is signed
 }

@@ -81,6 +81,9 @@ func (t *Token) leafOf(chain []*x509.Certificate) (leaf *x509.Certificate, embed
 			leaf = cert
 		}
 	}
+	if leaf == nil && t.embeds { // RFC 3161 §2.4.1: "MUST be provided"
+		return nil, nil, errors.New("the token embeds certificates, but not the signer's")
+	}
 	if isCA(chain[0]) {
 		if leaf == nil {
 			return nil, nil, errors.New("the authority's chain starts with a CA and the token does not embed the signer's certificate")

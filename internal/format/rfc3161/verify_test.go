@@ -74,7 +74,6 @@ func TestVerify(t *testing.T) {
 		err  string
 	}{
 		{"good", forge{}, ""},
-		{"granted with modifications", forge{status: 1}, ""},
 		{"imprint SHA-384", forge{imprintOID: oidSHA384, imprint: func() []byte { h := crypto.SHA384.New(); h.Write(message); return h.Sum(nil) }()}, ""},
 		{"imprint SHA-512", forge{imprintOID: oidSHA512, imprint: sum512(message)}, ""},
 		{"digest SHA-384", forge{digestHash: crypto.SHA384, digestOID: oidSHA384}, ""},
@@ -90,8 +89,16 @@ func TestVerify(t *testing.T) {
 		{"both", forge{attributes: more(attribute(oidSigningCert, essCertID(nil, sha1Of(leaf.Raw), nil, nil)))}, ""},
 		{"embedded leaf", forge{certs: [][]byte{leaf.Raw}}, ""},
 		{"embedded chain", forge{certs: [][]byte{a.chain[1].Raw, leaf.Raw, a.chain[2].Raw}}, ""},
-		{"embedded without leaf", forge{certs: [][]byte{a.chain[1].Raw}}, ""},
+		{"no digest algorithms", forge{digests: []byte{}}, ""},
+		{"revocation list", forge{crls: [][]byte{a.revoked(t)}}, ""},
 
+		{"granted with modifications", forge{status: 1}, "granted with modifications"},
+		{"embedded without leaf", forge{certs: [][]byte{a.chain[1].Raw}}, "but not the signer's"},
+		{"embedded other than a certificate", forge{certs: [][]byte{{0xa1, 2, 5, 0}}}, "but not the signer's"},
+		{"digest algorithms malformed", forge{digests: []byte{0x31, 0}}, "digest algorithms"},
+		{"digest algorithm malformed", forge{digests: []byte{0x30, 2, 5, 0}}, "digest algorithms"},
+		{"revocation list malformed", forge{crls: [][]byte{{0x30, 0}}}, "revocation list"},
+		{"revocation of another kind", forge{crls: [][]byte{{0xa1, 0}}}, "revocation lists"},
 		{"another message", forge{message: []byte("another")}, "message imprint differs"},
 		{"imprint SHA-1", forge{imprintOID: oidSHA1, imprint: sha1Of(message)}, "SHA-1"},
 		{"unknown imprint algorithm", forge{imprintOID: asn1.ObjectIdentifier{1, 2, 3}}, "not supported"},

@@ -125,6 +125,11 @@ func (c *check) envelope() error {
 	if env.PayloadType != intoto.PayloadType {
 		return fail(CodeUnsupported, "payload type is %q, expected %q", env.PayloadType, intoto.PayloadType)
 	}
+	if id := env.Signatures[0].KeyID; id != "" {
+		if own, err := pubkey.Fingerprint(c.key); err != nil || id != own {
+			return fail(CodeSignature, "envelope says that it is signed by the key %.100q, the signer's is %q", id, own)
+		}
+	}
 	schemes, err := c.schemes()
 	if err != nil {
 		return err

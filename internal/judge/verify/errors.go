@@ -65,7 +65,7 @@ var codes = [...]struct {
 	{CodeCheckpointSignature, "The checkpoint is not signed by the trusted log that its entry names."},
 	{CodeLogThreshold, "Fewer trusted logs hold the signature than the policy asks for."},
 	{CodeArtifactMismatch, "The signature is about another artifact than the one given."},
-	{CodeSignature, "The signature does not verify with the signer's key."},
+	{CodeSignature, "The signature does not verify with the signer's key, or says that another key made it."},
 	{CodeStatement, "The signed payload is not one that can be read: an in-toto statement or, in a legacy signature, a simple signing payload."},
 	{CodePredicateType, "The statement's predicate type is not the one the policy asks for."},
 	{CodeNoMatchingIdentity, "The signer is none of the identities that the policy accepts."},

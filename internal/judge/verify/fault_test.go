@@ -4,6 +4,7 @@ package verify_test
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"testing"
@@ -104,6 +105,7 @@ func TestAccepts(t *testing.T) {
 		"statement by content":      func(s *setup) { s.attest(); s.artifact = verify.Artifact{Content: s.recipe.artifact} },
 		"statement, any subject":    func(s *setup) { s.attest(); s.artifact = verify.Artifact{AnySubjectUnsafe: true} },
 		"statement, predicate type": func(s *setup) { s.attest(); s.policy.PredicateType = intoto.CosignSignV1 },
+		"statement, key named":      func(s *setup) { s.attest(); s.named(s.recipe.key) },
 		"v1 message":                (*setup).v1Message,
 		"v1 envelope":               (*setup).v1Envelope,
 		"v1 intoto":                 (*setup).v1Intoto,
@@ -211,6 +213,15 @@ func (s *setup) sha384() {
 func (s *setup) oddRSA() {
 	s.recipe.key = s.in.rsa(2560)
 	s.recipe.details = pubkey.LegacyRSAPKCS1v15
+}
+
+// named puts the key's fingerprint into the envelope, which nothing covers.
+func (s *setup) named(key crypto.Signer) {
+	s.finish = func(b *bundle.Bundle) {
+		var err error
+		b.Envelope.Signatures[0].KeyID, err = pubkey.Fingerprint(key.Public())
+		s.in.ok(err)
+	}
 }
 
 // unlogged leaves the log out.

@@ -272,6 +272,11 @@ func contentFaults() []fault {
 			s.finish = func(b *bundle.Bundle) { b.Message.Digest = digest.Digest{} }
 			bad(s)
 		}, verify.CodeSignature},
+		{"envelope names another key", func(s *setup) { s.attest(); s.named(s.in.p256()) }, verify.CodeSignature},
+		{"envelope names no key", func(s *setup) {
+			s.attest()
+			s.finish = func(b *bundle.Bundle) { b.Envelope.Signatures[0].KeyID = "release key" }
+		}, verify.CodeSignature},
 		{"envelope by another key", func(s *setup) { s.attest(); bad(s) }, verify.CodeSignature},
 		{"v1 message by another key", func(s *setup) { s.v1Message(); bad(s) }, verify.CodeSignature},
 		{"v1 envelope by another key", func(s *setup) { s.v1Envelope(); bad(s) }, verify.CodeSignature},
