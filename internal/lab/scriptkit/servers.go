@@ -74,7 +74,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	a := &authority{cmd: exec.Command("hallmarkd", line...), ended: make(chan error, 1)}
 	a.cmd.Dir = ts.MkAbs(".")
-	for _, v := range []string{"PATH", "HOME", "TMPDIR", "HALLMARK_HOME"} {
+	for _, v := range []string{"PATH", "HOME", "TMPDIR", "HALLMARK_HOME", "GORACE"} {
 		a.cmd.Env = append(a.cmd.Env, v+"="+ts.Getenv(v))
 	}
 	a.cmd.Stdout, a.cmd.Stderr = &a.out, &a.err
