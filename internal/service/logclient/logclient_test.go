@@ -5,7 +5,6 @@ package logclient_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -436,40 +435,4 @@ func (s *stack) serversErrors(t *testing.T) {
 	if _, err := s.client(t, "http://127.0.0.1:1").Entry(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "cannot connect") {
 		t.Errorf("nobody there: %v", err)
 	}
-}
-
-// Whatever a server answers, nothing unproven comes out and nothing panics.
-func FuzzSearch(f *testing.F) {
-	root, err := trust.New(f.TempDir(), trust.Deps{}).Load(trust.PublicGood)
-	if err != nil {
-		f.Fatal(err)
-	}
-	var answer []byte
-	fake := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(answer) }))
-	f.Cleanup(fake.Close)
-	c, err := logclient.New(logclient.Config{Search: fake.URL, Root: root.Root, HTTP: fetch.Config{Retries: -1}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	e := logentry.Entry{LogIndex: 1, LogID: root.Root.Logs[0].ID, Kind: "hashedrekord", Version: "0.0.2", Body: []byte(`{}`)}
-	raw, err := json.Marshal(json.RawMessage(must(e.Marshal())))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add([]byte(`{"checkpoint":"x","entries":[` + string(raw) + `],"bundles":[],"next":"1"}`))
-	f.Add([]byte(`{"entries":[],"bundles":[{"logIndex":"1","bundle":{}}]}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		answer = data
-		a, err := c.Search(t.Context(), logclient.Query{Identity: "x"}, 5)
-		if err == nil && len(a.Entries) > 0 {
-			t.Errorf("believed %s", data)
-		}
-	})
-}
-
-func must(data []byte, err error) []byte {
-	if err != nil {
-		panic(err)
-	}
-	return data
 }
