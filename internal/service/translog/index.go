@@ -280,8 +280,9 @@ func (x *index) put(ctx context.Context, rows []row) error {
 	return nil
 }
 
-// checkTail compares the last row with the tree and empties the index if it is of another tree
-// or ahead of this one.
+// checkTail compares the last row with the tree and empties the index if it is of another tree.
+// An index that is ahead of the tree is an error: it is only ever written for entries that are
+// durably in the tree, so the tree has lost what this log acknowledged.
 func (x *index) checkTail(ctx context.Context) error {
 	x.writing.Lock()
 	defer x.writing.Unlock()
@@ -292,19 +293,20 @@ func (x *index) checkTail(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if x.next > size {
+		return fmt.Errorf("the tree holds %d entries, but index.db says that there were %d: the tree was lost or is an old copy, and signing it would contradict what the log has acknowledged; restore the tree from a newer backup", size, x.next)
+	}
 	fits := false
-	if x.next <= size {
-		var leaf []byte
-		if err := x.conn.QueryRowContext(ctx, "SELECT leaf FROM entry WHERE idx = ?", int64(x.next-1)).Scan(&leaf); err != nil {
-			return err
-		}
-		if err := x.tiles.Entries(ctx, x.next-1, x.next, size, func(_ uint64, body []byte) error {
-			h := logentry.LeafHash(body)
-			fits = string(h[:]) == string(leaf)
-			return nil
-		}); err != nil {
-			return err
-		}
+	var leaf []byte
+	if err := x.conn.QueryRowContext(ctx, "SELECT leaf FROM entry WHERE idx = ?", int64(x.next-1)).Scan(&leaf); err != nil {
+		return err
+	}
+	if err := x.tiles.Entries(ctx, x.next-1, x.next, size, func(_ uint64, body []byte) error {
+		h := logentry.LeafHash(body)
+		fits = string(h[:]) == string(leaf)
+		return nil
+	}); err != nil {
+		return err
 	}
 	if fits {
 		return nil

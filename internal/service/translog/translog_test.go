@@ -555,3 +555,23 @@ func counted(t testing.TB, c prometheus.Metric) float64 {
 	}
 	return m.GetCounter().GetValue()
 }
+
+// An empty or older tree under the old key would fork the log.
+func TestALostTreeIsNotReplacedByAnEmptyOne(t *testing.T) {
+	f := newFixture(t)
+	l := f.open(t)
+	if _, _, err := l.Add(t.Context(), f.entry(t)); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, l)
+	shut(t, l)
+	if err := os.RemoveAll(treeDir(f.cfg.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := New(t.Context(), f.cfg, f.deps); err == nil || !strings.Contains(err.Error(), "restore the tree") {
+		if err == nil {
+			shut(t, l)
+		}
+		t.Fatalf("error %v", err)
+	}
+}
