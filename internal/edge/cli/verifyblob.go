@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -30,23 +31,32 @@ func verifyBlobCommand(a *app) *cobra.Command {
 	var who signersFlags
 	var root trustFlags
 	var out outputFlags
-	var bundleFile string
+	var blob blobsFlags
 	cmd := &cobra.Command{
-		Use:   "verify-blob FILE|DIGEST --bundle BUNDLE",
-		Short: "Verify who signed a file",
-		Long: `Verify that a file carries a signature by the wanted signer. FILE may be "-" for
-standard input, or a digest such as sha256:… of a file that is elsewhere.
-No network is used.`,
+		Use:   "verify-blob [FILE|DIGEST...] [--bundle BUNDLE]",
+		Short: "Verify who signed files",
+		Long: `Verify that files carry a signature by the wanted signer. FILE may be "-" for
+standard input, or a digest such as sha256:… of a file that is elsewhere. The
+bundle of FILE is FILE` + bundleSuffix + ` unless another is named.
+No network is used.
+
+Of several files each has a line, in the order they were given, and the exit
+code is 0 only if all of them are verified.`,
 		Example: `  hallmark verify-blob app.tar.gz --bundle app.tar.gz.sigstore.json \
-      --certificate-identity you@example.com --certificate-oidc-issuer https://accounts.example.com`,
-		Args: exactArgs("FILE"),
+      --certificate-identity you@example.com --certificate-oidc-issuer https://accounts.example.com
+  hallmark verify-blob dist/*.tar.gz --bundle-dir signatures --key release.pub
+  find . -name '*.whl' | hallmark verify-blob --list - --key release.pub`,
 	}
 	f := cmd.Flags()
 	who.bind(f)
 	root.bind(f)
 	out.bind(f)
-	f.StringVar(&bundleFile, "bundle", "", "`FILE` with the signature bundle")
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	blob.bind(f)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		several, err := blob.several(args)
+		if err != nil {
+			return err
+		}
 		want, err := who.demand()
 		if err != nil {
 			return err
@@ -54,12 +64,22 @@ No network is used.`,
 		if err := out.check(); err != nil {
 			return err
 		}
-		if bundleFile == "" {
-			return usageError{errors.New("which signature? Give --bundle FILE")}
+		bundleFile := blob.bundle
+		if bundleFile == "" && !several {
+			if bundleFile, err = blob.bundleOf(args[0]); err != nil {
+				return err
+			}
+			if _, err := os.Stat(bundleFile); errors.Is(err, fs.ErrNotExist) {
+				return usageError{fmt.Errorf("which signature? There is no %s: give --bundle FILE", bundleFile)}
+			}
 		}
 		active, err := root.load(a)
 		if err != nil {
 			return err
+		}
+		if several {
+			b := &blobs{app: a, active: active, policy: want.policy}
+			return b.run(cmd.Context(), blob.jobs, blob.pairs(a, args), &out)
 		}
 		r, err := verifyBlob(a, args[0], bundleFile, active, want.policy)
 		if err != nil {
