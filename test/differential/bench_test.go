@@ -3,9 +3,17 @@
 package differential
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -159,4 +167,77 @@ func ok(tb testing.TB, err error) {
 	if err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// BenchmarkFolder verifies 10,000 files with hallmark verify-blob, as a process
+// with its start and its reading of files, and does their signature checks alone
+// on as many processors. It reports how many processors each kept busy, which on
+// a machine with other work is less than all, and the ratio in processor time.
+func BenchmarkFolder(b *testing.B) {
+	const files = 10_000
+	v := load(b, corpus(b), "happy-path-v0.3")
+	dir := b.TempDir()
+	program := filepath.Join(dir, "hallmark")
+	build := exec.Command("go", "build", "-o", program, "./cmd/hallmark")
+	build.Dir = filepath.Join("..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	var list []byte
+	for i := range files {
+		name := filepath.Join(dir, fmt.Sprintf("artifact-%05d", i))
+		ok(b, os.WriteFile(name, v.artifact, 0o600))
+		ok(b, os.WriteFile(name+".sigstore.json", v.bundle, 0o600))
+		list = append(append(list, name...), '\n')
+	}
+	root, err := filepath.Abs(filepath.Join("..", "conformance", "roots", "public-good.json"))
+	ok(b, err)
+	checks := unavoidable(b, v)
+	var ours, floor, cpu, floorCPU time.Duration
+	var memory int64
+	for b.Loop() {
+		run := exec.Command(program, "verify-blob", "--list", "-", "--trusted-root", root,
+			"--certificate-identity", corpusIdentity, "--certificate-oidc-issuer", corpusIssuer)
+		run.Stdin = bytes.NewReader(list)
+		start := time.Now()
+		out, err := run.CombinedOutput()
+		ours += time.Since(start)
+		if err != nil || bytes.Count(out, []byte("✓")) != files {
+			b.Fatalf("%v: %.1000s", err, out)
+		}
+		cpu += run.ProcessState.UserTime() + run.ProcessState.SystemTime()
+		memory = max(memory, run.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
+
+		start = time.Now()
+		before := spent(b)
+		var group sync.WaitGroup
+		workers := runtime.GOMAXPROCS(0)
+		for worker := range workers {
+			group.Go(func() {
+				for i := worker; i < files; i += workers {
+					if err := checks(); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		}
+		group.Wait()
+		floor += time.Since(start)
+		floorCPU += spent(b) - before
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(files*float64(b.N)/ours.Seconds(), "bundles/s")
+	b.ReportMetric(cpu.Seconds()/floorCPU.Seconds(), "of-checks")
+	b.ReportMetric(cpu.Seconds()/ours.Seconds(), "processors")
+	b.ReportMetric(floorCPU.Seconds()/floor.Seconds(), "checks-processors")
+	b.ReportMetric(float64(memory)/1024, "MiB")
+}
+
+// spent is the processor time of this process so far.
+func spent(tb testing.TB) time.Duration {
+	tb.Helper()
+	var usage syscall.Rusage
+	ok(tb, syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
