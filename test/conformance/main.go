@@ -2,19 +2,22 @@
 
 // Command conformance speaks the command line protocol of sigstore-conformance
 // (https://github.com/sigstore/sigstore-conformance/blob/main/docs/cli_protocol.md),
-// so that the upstream test suite can drive this product's verification:
+// so that the upstream test suite can drive this product:
 //
+//	conformance sign-bundle [--staging] --identity-token TOKEN --bundle FILE
+//	    [--trusted-root FILE] [--signing-config FILE] FILE
 //	conformance verify-bundle [--staging] --bundle FILE
 //	    (--certificate-identity ID --certificate-oidc-issuer URL | --key FILE)
 //	    [--trusted-root FILE] FILE_OR_DIGEST
 //
-// It exits with 0 if the bundle verifies, 1 if it does not, 64 if it was called
-// in a way the protocol does not know. Without --trusted-root it uses the
+// It exits with 0 if the bundle was made or verifies, 1 if it was not or does
+// not, 64 if it was called in a way the protocol does not know. Without --trusted-root it uses the
 // public instance's trusted root, or with --staging that of its staging
 // instance, both as they were when this file was built.
 package main
 
 import (
+	"context"
 	_ "embed"
 	"errors"
 	"flag"
@@ -43,8 +46,11 @@ const exitUsage = 64
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(args []string, stdout, stderr io.Writer) int {
-	if len(args) == 0 || args[0] != "verify-bundle" {
-		fmt.Fprintln(stderr, "usage: conformance verify-bundle [flags] FILE_OR_DIGEST")
+	switch {
+	case len(args) > 0 && args[0] == "sign-bundle":
+		return runSign(args[1:], stderr)
+	case len(args) == 0 || args[0] != "verify-bundle":
+		fmt.Fprintln(stderr, "usage: conformance verify-bundle [flags] FILE_OR_DIGEST\n       conformance sign-bundle [flags] FILE")
 		return exitUsage
 	}
 	req, err := parse(args[1:], stderr)
@@ -62,6 +68,20 @@ func run(args []string, stdout, stderr io.Writer) int {
 		who = "the given key"
 	}
 	fmt.Fprintf(stdout, "verified: %s signed by %s\n", verified.Subject(), who)
+	return 0
+}
+
+func runSign(args []string, stderr io.Writer) int {
+	err := signBundle(context.Background(), args, stderr)
+	var wrong usage
+	switch {
+	case errors.As(err, &wrong):
+		fmt.Fprintln(stderr, "conformance sign-bundle:", err)
+		return exitUsage
+	case err != nil:
+		fmt.Fprintln(stderr, "not signed:", err)
+		return 1
+	}
 	return 0
 }
 
