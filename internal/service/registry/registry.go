@@ -59,7 +59,8 @@ const (
 const (
 	DefaultTimeout = 30 * time.Second
 	DefaultRetries = 3
-	parallel       = 8 // manifests and blobs of candidates fetched at a time
+	parallel       = 64        // manifests and blobs of candidates fetched at a time
+	usualManifest  = 256 << 10 // bytes of a manifest that need not be announced
 )
 
 // Credentials are given explicitly, for every registry the client talks to.

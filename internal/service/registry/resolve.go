@@ -114,6 +114,11 @@ func checkImageType(header string, body []byte) (string, error) {
 // manifest reads the manifest that identifier, a tag or a digest, names. By
 // digest, the bytes are checked against it.
 func (s *session) manifest(ctx context.Context, identifier, accept string) (body []byte, mediaType string, err error) {
+	return s.manifestWithin(ctx, identifier, accept, MaxManifest)
+}
+
+// manifestWithin is manifest with a limit of its own, in bytes.
+func (s *session) manifestWithin(ctx context.Context, identifier, accept string, limit int64) (body []byte, mediaType string, err error) {
 	resp, err := s.do(ctx, http.MethodGet, s.url("manifests", identifier), http.Header{"Accept": {accept}}, nil)
 	if err != nil {
 		return nil, "", err
@@ -122,7 +127,7 @@ func (s *session) manifest(ctx context.Context, identifier, accept string) (body
 	if err := transport.CheckError(resp, http.StatusOK); err != nil {
 		return nil, "", err
 	}
-	if body, err = readAll(resp, "the manifest", MaxManifest); err != nil {
+	if body, err = readAll(resp, "the manifest", limit); err != nil {
 		return nil, "", err
 	}
 	if strings.HasPrefix(identifier, "sha256:") {

@@ -161,13 +161,7 @@ func (s *Search) manifest(ctx context.Context, session *session, f found, total 
 		return []Candidate{one}
 	}
 	if f.body == nil {
-		done, err := s.fetching(ctx)
-		if err != nil {
-			return fail("read the manifest", err)
-		}
-		f.body, _, err = session.manifest(ctx, f.Digest, manifestType)
-		done()
-		if err != nil {
+		if f.body, err = s.read(ctx, session, f.descriptor); err != nil {
 			return fail("read the manifest", err)
 		}
 	}
@@ -200,6 +194,23 @@ func (s *Search) manifest(ctx context.Context, session *session, f found, total 
 	}
 	wg.Wait()
 	return out
+}
+
+// read fetches a listed manifest. A large one has to be listed as such, and
+// counts among all evidence while it is read.
+func (s *Search) read(ctx context.Context, session *session, d descriptor) ([]byte, error) {
+	done, err := s.fetching(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	limit := min(max(d.Size, usualManifest), MaxManifest)
+	defer s.left.Add(limit - usualManifest)
+	if s.left.Add(usualManifest-limit) < 0 {
+		return nil, &sizeError{"all evidence together", MaxTotal, ""}
+	}
+	body, _, err := session.manifestWithin(ctx, d.Digest, manifestType, limit)
+	return body, err
 }
 
 // holds tells from the media types what is in the manifest: a bundle, legacy
