@@ -62,6 +62,7 @@ type Config struct {
 type Client struct {
 	cfg  Config
 	http *fetch.Client
+	memo verify.Memo
 }
 
 // New checks the configuration. It asks the log nothing.

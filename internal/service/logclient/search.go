@@ -219,7 +219,7 @@ func (c *Client) judge(e *Entry, b *bundle.Bundle, q Query) (*verify.Verified, e
 			artifact = verify.Artifact{Digests: []digest.Digest{q.Digest}}
 		}
 	}
-	return verify.Check(b, artifact, c.cfg.Root, policy)
+	return c.memo.Check(b, artifact, c.cfg.Root, policy)
 }
 
 // Statement is what the stored bundle's envelope says, nil unless it is an
