@@ -41,6 +41,10 @@ type Envelope struct {
 	PayloadType string
 	Payload     []byte
 	Signatures  []Signature
+	// Text is the JSON text that the envelope was stored as, byte by byte, for
+	// logs that hold its hash; nil where it is not known. [Parse] leaves it to
+	// its caller, and [Envelope.MarshalJSON] does not look at it.
+	Text []byte
 }
 
 // Signature is one signature. KeyID is an unauthenticated hint: it may help to

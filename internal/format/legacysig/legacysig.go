@@ -77,7 +77,8 @@ func ParseSignature(annotations map[string]string) (*bundle.Bundle, error) {
 }
 
 // ParseAttestation reads an attestation: layer is the DSSE envelope with its
-// signature, annotations hold the evidence.
+// signature, annotations hold the evidence. The envelope's Text is layer itself,
+// not a copy, and must not be changed.
 func ParseAttestation(layer []byte, annotations map[string]string) (*bundle.Bundle, error) {
 	b, err := material(annotations)
 	if err != nil {
@@ -86,6 +87,7 @@ func ParseAttestation(layer []byte, annotations map[string]string) (*bundle.Bund
 	if b.Envelope, err = dsse.Parse(layer); err != nil {
 		return nil, err
 	}
+	b.Envelope.Text = layer
 	if err := b.Validate(); err != nil {
 		return nil, err
 	}

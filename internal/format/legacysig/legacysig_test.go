@@ -85,7 +85,7 @@ func TestParseAttestation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Message != nil || b.Envelope == nil || string(b.Envelope.Payload) != "{}" || len(b.Certificates) != 1 || len(b.Entries) != 1 || len(b.Timestamps) != 1 {
+	if b.Message != nil || b.Envelope == nil || string(b.Envelope.Payload) != "{}" || string(b.Envelope.Text) != layer || len(b.Certificates) != 1 || len(b.Entries) != 1 || len(b.Timestamps) != 1 {
 		t.Errorf("bundle %+v", b)
 	}
 	two := strings.Replace(layer, `{"sig":"c2ln"}`, `{"sig":"c2ln"},{"sig":"c2lo"}`, 1)

@@ -132,7 +132,8 @@ type recipe struct {
 	tokenTime time.Time
 	tokenOver func([]byte) []byte
 
-	v1       string // "hashedrekord", "dsse" or "intoto": logged in the v1 log
+	v1       string                      // "hashedrekord", "dsse", "intoto" or "intoto 0.0.1": logged in the v1 log
+	text     func(*dsse.Envelope) []byte // what intoto 0.0.1 was sent; goText by default
 	noEntry  bool
 	rekord   func(*logentry.HashedRekord)
 	body     func([]byte) []byte

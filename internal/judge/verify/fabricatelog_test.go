@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"strings"
 
 	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/note"
@@ -72,6 +73,8 @@ func (in *instance) logged(r *recipe, b *bundle.Bundle, sig []byte) *logentry.En
 // v1Content is what a Rekor v1 body says.
 type v1Content struct {
 	artifact, payload [32]byte
+	envelope          [32]byte // of its text; intoto 0.0.1
+	noPayload         bool
 	signature         []byte
 	verifier          []byte // PEM
 }
@@ -80,6 +83,11 @@ func (in *instance) loggedV1(r *recipe, b *bundle.Bundle, sig []byte) *logentry.
 	content := v1Content{artifact: sha256.Sum256(r.artifact), signature: sig}
 	if b.Envelope != nil {
 		content.payload = sha256.Sum256(b.Envelope.Payload)
+		text := goText
+		if r.text != nil {
+			text = r.text
+		}
+		content.envelope = sha256.Sum256(text(b.Envelope))
 	}
 	if r.managed {
 		var err error
@@ -94,6 +102,9 @@ func (in *instance) loggedV1(r *recipe, b *bundle.Bundle, sig []byte) *logentry.
 	e := &logentry.Entry{
 		LogIndex: v1Offset + leafIndex, LogID: in.root.Logs[1].ID, IntegratedTime: in.at.Unix(),
 		Kind: r.v1, Version: map[string]string{"hashedrekord": "0.0.1", "dsse": "0.0.1", "intoto": "0.0.2"}[r.v1],
+	}
+	if kind, version, ok := strings.Cut(r.v1, " "); ok {
+		e.Kind, e.Version = kind, version
 	}
 	var err error
 	e.Body, err = json.Marshal(map[string]any{"apiVersion": e.Version, "kind": e.Kind, "spec": content.spec(r.v1)})
@@ -134,6 +145,13 @@ func (c v1Content) spec(kind string) any {
 			},
 			"hash": hash(c.artifact), "payloadHash": hash(c.payload),
 		}}
+	}
+	if kind == "intoto 0.0.1" {
+		about := object{"hash": hash(c.envelope), "payloadHash": hash(c.payload)}
+		if c.noPayload {
+			delete(about, "payloadHash")
+		}
+		return object{"content": about, "publicKey": b64(c.verifier)}
 	}
 	panic("unknown kind " + kind)
 }

@@ -252,7 +252,7 @@ func TestOneFault(t *testing.T) {
 	reached := make(map[verify.Code]bool)
 	for _, faults := range [][]fault{
 		policyFaults(), structureFaults(), certificateFaults(t), timeFaults(), sctFaults(),
-		logFaults(), logV1Faults(), contentFaults(), identityFaults(),
+		logFaults(), logV1Faults(), intoto1Faults(), contentFaults(), identityFaults(),
 	} {
 		for _, f := range faults {
 			t.Run(string(f.want)+"/"+f.name, func(t *testing.T) {

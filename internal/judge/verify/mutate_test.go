@@ -38,6 +38,7 @@ func samples(tb testing.TB) []sample {
 		{"statement", (*setup).attest},
 		{"v1 message", (*setup).v1Message},
 		{"v1 envelope", (*setup).v1Envelope},
+		{"v1 intoto 0.0.1", (*setup).v1Intoto1},
 		{"v1 intoto with a token", func(s *setup) { s.attest(); s.inV1("intoto") }},
 	} {
 		s := newSetup(in)

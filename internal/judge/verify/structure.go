@@ -39,6 +39,9 @@ func (c *check) structure() error {
 			return fail(CodeBundle, "envelope has %d signatures, expected exactly one", n)
 		}
 		c.signature = b.Envelope.Signatures[0].Sig
+		if err := envelopeText(b.Envelope); err != nil {
+			return err
+		}
 	}
 	if len(c.signature) == 0 {
 		return fail(CodeBundle, "the signature is empty")

@@ -5,7 +5,6 @@ package verify
 import (
 	"bytes"
 
-	"hallmark/internal/format/digest"
 	"hallmark/internal/format/logentry"
 	"hallmark/internal/format/pubkey"
 )
@@ -16,9 +15,9 @@ import (
 func (c *check) matchV1(e *entry) error {
 	switch kind := e.Kind + " " + e.Version; {
 	case c.bundle.Message != nil && kind == "hashedrekord 0.0.1":
-	case c.bundle.Envelope != nil && (kind == "dsse 0.0.1" || kind == "intoto 0.0.2"):
+	case c.bundle.Envelope != nil && (kind == "dsse 0.0.1" || kind == "intoto 0.0.1" || kind == "intoto 0.0.2"):
 	default:
-		return fail(CodeUnsupported, "log entry %d is of kind %s; expected hashedrekord 0.0.1 for a message signature, dsse 0.0.1 or intoto 0.0.2 for an envelope, or hashedrekord 0.0.2", e.LogIndex, kind)
+		return fail(CodeUnsupported, "log entry %d is of kind %s; expected hashedrekord 0.0.1 for a message signature, dsse 0.0.1, intoto 0.0.1 or 0.0.2 for an envelope, or hashedrekord 0.0.2", e.LogIndex, kind)
 	}
 	body, err := e.V1Body()
 	if err != nil {
@@ -27,7 +26,13 @@ func (c *check) matchV1(e *entry) error {
 	if n := len(body.Signatures); n != 1 {
 		return fail(CodeLogEntryMismatch, "log entry %d is about %d signatures, expected exactly one", e.LogIndex, n)
 	}
-	if err := c.matchV1Signature(e, body.Signatures[0]); err != nil {
+	if body.Kind == "intoto" && body.Version == "0.0.1" {
+		return c.matchIntoto1(e, body)
+	}
+	if !bytes.Equal(body.Signatures[0].Signature, c.signature) {
+		return fail(CodeLogEntryMismatch, "log entry %d is about another signature than the bundle's", e.LogIndex)
+	}
+	if err := c.matchV1Signer(e, body.Signatures[0]); err != nil {
 		return err
 	}
 	if c.bundle.Message != nil {
@@ -40,8 +45,8 @@ func (c *check) matchV1(e *entry) error {
 		}
 		return nil
 	}
-	if want := digest.Of(body.PayloadHash.Algorithm(), c.bundle.Envelope.Payload); body.PayloadHash != want {
-		return fail(CodeLogEntryMismatch, "log entry %d is about a payload with digest %s, the bundle's has %s", e.LogIndex, body.PayloadHash, want)
+	if err := c.matchV1Payload(e, body); err != nil {
+		return err
 	}
 	if e.Kind == "intoto" && body.PayloadType != c.bundle.Envelope.PayloadType {
 		return fail(CodeLogEntryMismatch, "log entry %d is about a payload of type %q, the bundle's is %q", e.LogIndex, body.PayloadType, c.bundle.Envelope.PayloadType)
@@ -49,10 +54,8 @@ func (c *check) matchV1(e *entry) error {
 	return nil
 }
 
-func (c *check) matchV1Signature(e *entry, logged logentry.V1Signature) error {
-	if !bytes.Equal(logged.Signature, c.signature) {
-		return fail(CodeLogEntryMismatch, "log entry %d is about another signature than the bundle's", e.LogIndex)
-	}
+// matchV1Signer checks that the entry's certificate or key is the signer's.
+func (c *check) matchV1Signer(e *entry, logged logentry.V1Signature) error {
 	if c.leaf != nil {
 		if !bytes.Equal(logged.Certificate, c.leaf.Raw) {
 			return fail(CodeLogEntryMismatch, "log entry %d names another certificate than the bundle", e.LogIndex)

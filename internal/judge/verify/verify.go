@@ -62,6 +62,7 @@ type check struct {
 	legacy    simpleSigned
 
 	contentSums, envelopeSums sums
+	textSums                  [len(clientTexts)]sums // of the envelope's Text, else of each of clientTexts
 
 	times     []Timestamp       // proven by the timestamp step
 	issuer    *x509.Certificate // of leaf; proven by the chain step
