@@ -50,7 +50,7 @@ var walls = map[string][]string{
 	"github.com/sigstore/protobuf-specs":      {"internal/format/bundle", "internal/format/logentry", "internal/format/trustroot"},
 	"github.com/google/go-containerregistry":  {"internal/service/registry", "internal/edge/demo", "internal/lab"},
 	"github.com/theupdateframework/go-tuf/v2": {"internal/service/tufrepo", "internal/service/trust"},
-	"github.com/spf13/cobra":                  {"internal/edge/cli", "internal/edge/daemoncli"},
+	"github.com/spf13/cobra":                  {"internal/edge/cli", "internal/edge/daemoncli", "internal/edge/commandtree"},
 	"k8s.io/api":                              {"internal/edge/policyd"}, // and k8s.io/apimachinery
 	"k8s.io/client-go":                        {"internal/edge/policyd"},
 	"sigs.k8s.io/":                            {"internal/edge/policyd"},

@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hallmark/internal/base/buildinfo"
+	"hallmark/internal/edge/commandtree"
 )
 
 // World is what a command line reads from and writes to.
@@ -113,48 +114,15 @@ is kept on this machine by "hallmark trust".`,
 		signCommand(a), verifyCommand(a), signBlobCommand(a), verifyBlobCommand(a),
 		logCommand(a), trustCommand(a), versionCommand(a),
 	)
-	complete(root)
+	commandtree.Complete(root, usage)
 	return branch(root)
 }
 
-// branch makes of cmd a command that only has others below it.
-func branch(cmd *cobra.Command) *cobra.Command {
-	cmd.Args = func(c *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return nil
-		}
-		_, path, _ := strings.Cut(c.CommandPath()+" ", " ")
-		err := fmt.Errorf("unknown command %q", path+args[0])
-		if known := c.SuggestionsFor(args[0]); len(known) > 0 {
-			err = fmt.Errorf("%w: did you mean %s?", err, path+known[0])
-		}
-		return usageError{err}
-	}
-	cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
-	cmd.SuggestionsMinimumDistance = 2
-	return cmd
-}
+// usage marks err as a wrong command line.
+func usage(err error) error { return usageError{err} }
 
-// complete adds cobra's own commands, and makes them as strict as the others.
-func complete(root *cobra.Command) {
-	root.InitDefaultCompletionCmd()
-	for _, c := range root.Commands() {
-		if c.Name() == "completion" {
-			branch(c)
-		}
-	}
-	root.SetHelpCommand(&cobra.Command{
-		Use: "help [COMMAND]", Short: "Show the help of a command", DisableFlagsInUseLine: true,
-		RunE: func(_ *cobra.Command, args []string) error {
-			c, rest, err := root.Find(args)
-			if err != nil || len(rest) > 0 {
-				return usageError{fmt.Errorf("unknown command %q", strings.Join(args, " "))}
-			}
-			c.InitDefaultHelpFlag()
-			return c.Help()
-		},
-	})
-}
+// branch makes of cmd a command that only has others below it.
+func branch(cmd *cobra.Command) *cobra.Command { return commandtree.Branch(cmd, usage) }
 
 func versionCommand(a *app) *cobra.Command {
 	return &cobra.Command{

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hallmark/internal/base/buildinfo"
+	"hallmark/internal/edge/commandtree"
 )
 
 // Streams is what a command reads and writes.
@@ -69,48 +70,15 @@ func newRoot(s Streams) *cobra.Command {
 	root.SetErr(s.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(serveCommand(s), demoCommand(s), devTokenCommand(s), fsckCommand(s), trustCommand(s), versionCommand(s))
-	complete(root)
+	commandtree.Complete(root, usage)
 	return branch(root)
 }
 
-// branch makes of cmd a command that only has others below it.
-func branch(cmd *cobra.Command) *cobra.Command {
-	cmd.Args = func(c *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return nil
-		}
-		_, path, _ := strings.Cut(c.CommandPath()+" ", " ")
-		err := fmt.Errorf("unknown command %q", path+args[0])
-		if known := c.SuggestionsFor(args[0]); len(known) > 0 {
-			err = fmt.Errorf("%w: did you mean %s?", err, path+known[0])
-		}
-		return usageError{err}
-	}
-	cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
-	cmd.SuggestionsMinimumDistance = 2
-	return cmd
-}
+// usage marks err as a wrong command line.
+func usage(err error) error { return usageError{err} }
 
-// complete adds cobra's own commands, and makes them as strict as the others.
-func complete(root *cobra.Command) {
-	root.InitDefaultCompletionCmd()
-	for _, c := range root.Commands() {
-		if c.Name() == "completion" {
-			branch(c)
-		}
-	}
-	root.SetHelpCommand(&cobra.Command{
-		Use: "help [COMMAND]", Short: "Show the help of a command", DisableFlagsInUseLine: true,
-		RunE: func(_ *cobra.Command, args []string) error {
-			c, rest, err := root.Find(args)
-			if err != nil || len(rest) > 0 {
-				return usageError{fmt.Errorf("unknown command %q", strings.Join(args, " "))}
-			}
-			c.InitDefaultHelpFlag()
-			return c.Help()
-		},
-	})
-}
+// branch makes of cmd a command that only has others below it.
+func branch(cmd *cobra.Command) *cobra.Command { return commandtree.Branch(cmd, usage) }
 
 func versionCommand(s Streams) *cobra.Command {
 	return &cobra.Command{
